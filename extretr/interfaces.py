@@ -1,0 +1,122 @@
+"""
+What the rooms of this package promise to one another.
+
+Each method may return its value, or a Deferred of it wherever that is said.
+"""
+
+from twisted.mail.interfaces import IMailboxPOP3
+from zope.interface import Attribute, Interface
+
+
+class IStoredFile(Interface):
+    """
+    The stored form of one message, open for reading.
+    """
+
+    def read(count: int) -> bytes:
+        """
+        Give at most *count* octets, none only at the end.
+        """
+
+    def seek(position: int) -> object:
+        """
+        Go to an octet of the stored form.
+        """
+
+    def close() -> None:
+        """
+        Let go of what is open.
+        """
+
+
+class ISeekableMessage(Interface):
+    """
+    A message that can be sent from any offset.
+    """
+
+    size: int = Attribute("Octets of the canonical form.")
+
+    def openAt(offset: int) -> "extretr.message.Opened":  # noqa: F821
+        """
+        Open the message at *offset* (canonical octets); the caller closes it.
+
+        Raises:
+            OffsetOverrun, SplitLineEnd: where the offset cannot be sent from.
+            MessageChanged: where it is no longer what was listed.
+        """
+
+
+class ISeekableMailbox(IMailboxPOP3):
+    """
+    A mailbox whose messages can be sent from any offset.
+
+    The sizes that listMessages gives, or a Deferred of them, are those of the
+    canonical form; 0 stands for a deleted message too, so ask isDeleted.
+    """
+
+    def openMessage(index: int) -> ISeekableMessage:
+        """
+        Give the message, or a Deferred of it.
+
+        Raises:
+            NoSuchMessage: where there is none of that index, or it is deleted.
+            MessageChanged: where it is no longer what was listed.
+        """
+
+    def isDeleted(index: int) -> bool:
+        """
+        Tell whether the message is marked as deleted, or gone from the store.
+        """
+
+
+class IMaildrop(ISeekableMailbox):
+    """
+    One user's messages, numbered for one session, under the session lock.
+
+    sync removes what is marked, or returns a Deferred that does, and raises
+    LockLost (having removed nothing) or NotAllDeleted.
+    """
+
+    def close() -> None:
+        """
+        End the session: release the lock, remember what was measured.
+        """
+
+
+class ISession(Interface):
+    """
+    The session for which a maildrop is opened; cred's *mind*.
+    """
+
+    def lastSign() -> float:
+        """
+        Give the seconds since the peer last gave a sign of life.
+
+        A sign of life is an octet from the peer, or an acknowledgement of ours.
+        """
+
+    def challenge() -> None:
+        """
+        Provoke a sign of life soon, if the peer still has one to give.
+        """
+
+    def evict() -> None:
+        """
+        End the session at once: a later login has taken the maildrop over.
+        """
+
+
+class IStore(Interface):
+    """
+    Where maildrops rest.
+    """
+
+    def openMaildrop(user: bytes, session: ISession) -> IMaildrop:
+        """
+        Take the session lock and give the user's maildrop, or a Deferred of it.
+
+        Raises:
+            InUse: where another session that shows signs of life holds it.
+            StoreUnavailable: where the store cannot be reached.
+            UnsafeUser: where the name cannot be part of a path.
+        """

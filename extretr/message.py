@@ -1,0 +1,94 @@
+"""
+A stored message that can be opened at any offset.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from zope.interface import implementer
+
+from extretr.interfaces import ISeekableMessage, IStoredFile
+from extretr.offsets import Measured, Measurer, locate
+from extretr.wire import START, Position
+
+#: Octets of the stored form read between two steps of measuring: well under a
+#: millisecond's work.
+STEP = 256 * 1024
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(slots=True)
+class Opened:
+    """
+    A message open at an offset: what a transfer carries.
+    """
+
+    #: The stored form, at the position.
+    file: IStoredFile
+    position: Position
+    #: Stored octets from the position to the end.
+    left: int
+    #: Whether the stored form is still what was opened; asked at the end, before
+    #: anything closes the response (a short body must never look whole).
+    unchanged: Callable[[], bool] = _always
+
+
+@implementer(ISeekableMessage)
+class SeekableMessage:
+    """
+    A measured message, and the means to open its stored form.
+    """
+
+    def __init__(
+        self,
+        measured: Measured,
+        openStored: Callable[[], tuple[IStoredFile, Callable[[], bool]]],
+    ) -> None:
+        """
+        Args:
+            measured: what was measured.
+            openStored: opens the stored form and gives it with a check, whether
+                it is still the same; raises MessageChanged where it is not.
+        """
+        self.measured = measured
+        self.size = measured.size
+        self._openStored = openStored
+
+    def openAt(self, offset: int) -> Opened:
+        """
+        Open at *offset*: see `ISeekableMessage`.
+        """
+        file, unchanged = self._openStored()
+        if offset == 0:
+            return Opened(file, START, self.measured.stored_size, unchanged)
+
+        def read(place: int, count: int) -> bytes:
+            file.seek(place)
+            return file.read(count)
+
+        try:
+            position = locate(self.measured, offset, read)
+            file.seek(position.seek)
+        except BaseException:
+            file.close()
+            raise
+        left = self.measured.stored_size - position.seek
+        return Opened(file, position, left, unchanged)
+
+
+def measuring(file: IStoredFile, done: Callable[[Measured], object]) -> Iterator[None]:
+    """
+    Measure *file* in steps, one a turn, close it and hand the result to *done*.
+    """
+    measurer = Measurer()
+    try:
+        while chunk := file.read(STEP):
+            measurer.feed(chunk)
+            if len(chunk) == STEP:
+                yield
+        done(measurer.finish())
+    finally:
+        file.close()

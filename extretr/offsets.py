@@ -1,0 +1,210 @@
+"""
+How offsets in the canonical form map to positions in the stored form.
+
+A message is measured once, in steps.  What is remembered of it is small: its two
+sizes, two facts that allow short cuts, and at most `MOST_CHECKPOINTS` pairs of an
+offset and the place in the stored form where it lies.  To locate an offset is then
+to read on from the nearest checkpoint below it.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import NamedTuple
+
+from extretr.errors import OffsetOverrun, SplitLineEnd
+from extretr.wire import Position
+
+#: The most checkpoints that are kept of one message.
+MOST_CHECKPOINTS = 1024
+
+#: Stored octets between checkpoints at first; doubled each time they are too many.
+SPACING = 64 * 1024
+
+#: Stored octets that locate reads at once.
+_STRIDE = 64 * 1024
+
+
+class Measured(NamedTuple):
+    """
+    What is known of a message once it was read through.
+    """
+
+    #: Octets of the canonical form: what LIST, STAT and RETR announce.
+    size: int
+    #: Octets of the stored form.
+    stored_size: int
+    #: Whether the stored form is the canonical form, octet for octet.
+    identical: bool
+    #: Whether any line begins with a dot.
+    dotted: bool
+    #: Places in the stored form, rising, none of them between CR and LF; and
+    #: the offsets that lie there.
+    stored_marks: tuple[int, ...] = ()
+    offset_marks: tuple[int, ...] = ()
+
+
+EMPTY = Measured(0, 0, True, False)
+
+
+class Measurer:
+    """
+    Reads the stored form through, chunk by chunk, and ends in a `Measured`.
+    """
+
+    def __init__(self) -> None:
+        self._stored = 0
+        self._added = 0
+        self._dotted = False
+        self._last = b"\n"  # as if a line had ended before the first
+        self._spacing = SPACING
+        self._stored_marks: list[int] = []
+        self._offset_marks: list[int] = []
+
+    def feed(self, stored: bytes) -> None:
+        """
+        Take the next octets of the stored form.
+        """
+        for begin in range(0, len(stored), SPACING):
+            self._take(stored[begin : begin + SPACING])
+
+    def _take(self, chunk: bytes) -> None:
+        self._added += _lone_line_feeds(chunk, self._last)
+        if not self._dotted:
+            self._dotted = b"\n." in chunk or (
+                self._last == b"\n" and chunk.startswith(b".")
+            )
+        self._last = chunk[-1:]
+        self._stored += len(chunk)
+        last_mark = self._stored_marks[-1] if self._stored_marks else 0
+        if self._stored - last_mark >= self._spacing and self._last != b"\r":
+            self._mark()
+
+    def _mark(self) -> None:
+        self._stored_marks.append(self._stored)
+        self._offset_marks.append(self._stored + self._added)
+        if len(self._stored_marks) > MOST_CHECKPOINTS:
+            del self._stored_marks[::2], self._offset_marks[::2]
+            self._spacing *= 2
+
+    def finish(self) -> Measured:
+        """
+        Give what was measured.
+        """
+        if self._stored == 0:
+            return EMPTY
+        size = self._stored + self._added
+        if self._last != b"\n":
+            size += 2
+        if size == self._stored:
+            # An offset is its own position: no marks are needed.
+            return Measured(size, self._stored, True, self._dotted)
+        return Measured(
+            size,
+            self._stored,
+            False,
+            self._dotted,
+            tuple(self._stored_marks),
+            tuple(self._offset_marks),
+        )
+
+
+def _lone_line_feeds(chunk: bytes, before: bytes) -> int:
+    """
+    Count the LFs that do not follow CR in *chunk*, which *before* comes before.
+    """
+    count = chunk.count(b"\n")
+    if before == b"\r" and chunk.startswith(b"\n"):
+        count -= 1
+    if b"\r" in chunk:
+        count -= chunk.count(b"\r\n")
+    return count
+
+
+def locate(
+    measured: Measured, offset: int, read: Callable[[int, int], bytes]
+) -> Position:
+    """
+    Find the position of *offset*; *read* gives so many octets from a stored place.
+
+    Raises:
+        OffsetOverrun: where the offset is beyond the size.
+        SplitLineEnd: where it lies between CR and LF and the LF is the last octet
+            or comes before a dot, since readers differ on the response then.
+    """
+    if offset > measured.size:
+        raise OffsetOverrun
+    if offset == measured.size:
+        return Position(measured.stored_size)
+    seek, split = _walk(measured, offset, read)
+    if split:
+        if read(seek, 1) in (b"", b"."):
+            raise SplitLineEnd
+        return Position(seek, b"\n")
+    if seek == measured.stored_size:
+        # All that is left is the line end that the stored form lacks.
+        return Position(seek, b"\r\n")
+    return Position(seek)
+
+
+def _walk(
+    measured: Measured, offset: int, read: Callable[[int, int], bytes]
+) -> tuple[int, bool]:
+    """
+    Give the stored place after *offset*, and whether the LF before it is still owed.
+    """
+    place, left = _nearest(measured, offset)
+    before = b""
+    if measured.identical and place:
+        before = read(place - 1, 1)
+    while left:
+        chunk = read(place, min(_STRIDE, left))
+        if not chunk:
+            # One octet into the line end that the stored form lacks.
+            return measured.stored_size, True
+        length = len(chunk) + _lone_line_feeds(chunk, before)
+        if length > left:
+            taken, split = _cut(chunk, before, left)
+            if split:
+                return place + taken, True
+            length, chunk = left, chunk[:taken]
+        before = chunk[-1:]
+        place += len(chunk)
+        left -= length
+    if before == b"\r" and read(place, 1) == b"\n":
+        return place + 1, True
+    return place, False
+
+
+def _nearest(measured: Measured, offset: int) -> tuple[int, int]:
+    """
+    Give a stored place at or before *offset*, and how far the offset lies beyond it.
+    """
+    if measured.identical:
+        return offset, 0
+    nearest = bisect_right(measured.offset_marks, offset)
+    if nearest == 0:
+        return 0, offset
+    return (
+        measured.stored_marks[nearest - 1],
+        offset - measured.offset_marks[nearest - 1],
+    )
+
+
+def _cut(chunk: bytes, before: bytes, left: int) -> tuple[int, bool]:
+    """
+    Find how many octets of *chunk* make *left* canonical ones, by halving.
+
+    The second value tells that this falls between the CR and the LF that the last
+    of them becomes.
+    """
+    low, high = 0, min(left, len(chunk))
+    while low < high:
+        middle = (low + high + 1) // 2
+        length = middle + _lone_line_feeds(chunk[:middle], before)
+        if length <= left:
+            low = middle
+        else:
+            high = middle - 1
+    if low + _lone_line_feeds(chunk[:low], before) == left:
+        return low, False
+    return low + 1, True

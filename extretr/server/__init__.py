@@ -1,0 +1,3 @@
+"""
+Who serves maildrops: the POP3 server with the extended RETR.
+"""

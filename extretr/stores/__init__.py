@@ -1,0 +1,3 @@
+"""
+Where maildrops rest: one store a module, each an `extretr.interfaces.IStore`.
+"""

@@ -1,0 +1,99 @@
+"""
+The words of the protocol: arguments, reply lines and names, parsed and formatted.
+
+Numbers are parsed by one strict function.  Servers that read ``+1``, ``1_0`` or
+4294967297 as some other number make clients believe in extensions that are not
+there.
+"""
+
+import re
+
+from extretr.errors import BadSyntax, NoSuchMessage, UnsafeUser
+
+#: Octets in a command or a response line, with its CRLF (RFC 2449, section 4).
+LINE_LIMIT = 512
+
+#: What any number above it is taken for: more octets, lines or messages than
+#: there can be, and still a small integer.
+HUGE = 10**18
+
+_DIGITS = re.compile(rb"[0-9]+")
+_UNIQUE_ID = re.compile(rb"[\x21-\x7e]{1,70}")
+_UNSAFE_IN_USER = re.compile(rb"[\x00-\x1f\x7f/]")
+_NOT_PRINTABLE = re.compile(rb"[^\x20-\x7e]")
+
+
+def parse_number(argument: bytes) -> int:
+    """
+    Read one or more ASCII digits and nothing else; what exceeds `HUGE` is `HUGE`.
+
+    Raises:
+        BadSyntax: where there is anything but digits.
+    """
+    if not _DIGITS.fullmatch(argument):
+        raise BadSyntax
+    digits = argument.lstrip(b"0")
+    return min(int(digits or b"0"), HUGE) if len(digits) < 20 else HUGE
+
+
+def parse_index(argument: bytes) -> int:
+    """
+    Read a message-number, counted from 1, as an index, counted from 0.
+
+    Raises:
+        BadSyntax: where it is no number.
+        NoSuchMessage: where it is 0.
+    """
+    number = parse_number(argument)
+    if number == 0:
+        raise NoSuchMessage
+    return number - 1
+
+
+def printable(octets: bytes, limit: int = 100) -> bytes:
+    """
+    Give at most *limit* octets of what a client sent, fit to be sent back to it.
+    """
+    return _NOT_PRINTABLE.sub(b"?", octets[:limit])
+
+
+def success(text: bytes = b"") -> bytes:
+    """
+    Format a positive response line, cut to `LINE_LIMIT` octets.
+    """
+    return b"+OK %b\r\n" % text[: LINE_LIMIT - 6]
+
+
+def failure(text: bytes = b"") -> bytes:
+    """
+    Format a negative response line, cut to `LINE_LIMIT` octets.
+    """
+    return b"-ERR %b\r\n" % text[: LINE_LIMIT - 7]
+
+
+def is_unique_id(octets: bytes) -> bool:
+    """
+    Tell whether this can be sent as a unique-id (RFC 1939, section 7).
+    """
+    return _UNIQUE_ID.fullmatch(octets) is not None
+
+
+def split_user(user: bytes) -> tuple[bytes, bytes]:
+    """
+    Split a user name at its last ``@`` into local part and domain, for use in paths.
+
+    Raises:
+        UnsafeUser: for ``/``, NUL or another control octet anywhere, and for a
+            user, local part or domain that begins with a dot or is empty (a
+            name without ``@`` has no domain, and that is all right).
+    """
+    local, at, domain = user.rpartition(b"@")
+    if not at:
+        local, domain = user, b""
+    elif not domain:
+        raise UnsafeUser
+    if _UNSAFE_IN_USER.search(user) or not local:
+        raise UnsafeUser
+    if local.startswith(b".") or domain.startswith(b"."):
+        raise UnsafeUser
+    return local, domain
