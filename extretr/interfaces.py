@@ -4,6 +4,8 @@ What the rooms of this package promise to one another.
 Each method may return its value, or a Deferred of it wherever that is said.
 """
 
+from typing import Any
+
 from twisted.mail.interfaces import IMailboxPOP3
 from zope.interface import Attribute, Interface
 
@@ -36,9 +38,11 @@ class ISeekableMessage(Interface):
 
     size: int = Attribute("Octets of the canonical form.")
 
-    def openAt(offset: int) -> "extretr.message.Opened":  # noqa: F821
+    def openAt(offset: int) -> Any:
         """
-        Open the message at *offset* (canonical octets); the caller closes it.
+        Give an `extretr.message.Opened` at *offset* (canonical octets).
+
+        The caller closes its file.
 
         Raises:
             OffsetOverrun, SplitLineEnd: where the offset cannot be sent from.
@@ -54,13 +58,20 @@ class ISeekableMailbox(IMailboxPOP3):
     canonical form; 0 stands for a deleted message too, so ask isDeleted.
     """
 
-    def openMessage(index: int) -> ISeekableMessage:
+    def openMessage(index: int) -> Any:
         """
-        Give the message, or a Deferred of it.
+        Give the `ISeekableMessage`, or a Deferred of it.
 
         Raises:
             NoSuchMessage: where there is none of that index, or it is deleted.
             MessageChanged: where it is no longer what was listed.
+        """
+
+    def countMessages() -> Any:
+        """
+        Give the number of messages, deleted ones included, or a Deferred of it.
+
+        UIDL needs no sizes, and to measure a whole maildrop for it takes long.
         """
 
     def isDeleted(index: int) -> bool:
@@ -111,9 +122,9 @@ class IStore(Interface):
     Where maildrops rest.
     """
 
-    def openMaildrop(user: bytes, session: ISession) -> IMaildrop:
+    def openMaildrop(user: bytes, session: ISession) -> Any:
         """
-        Take the session lock and give the user's maildrop, or a Deferred of it.
+        Take the session lock and give the user's `IMaildrop`, or a Deferred of it.
 
         Raises:
             InUse: where another session that shows signs of life holds it.

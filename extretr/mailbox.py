@@ -16,7 +16,7 @@ from twisted.python.components import registerAdapter
 from zope.interface import implementer
 
 from extretr.errors import MessageChanged, NoSuchMessage
-from extretr.interfaces import ISeekableMailbox, IStoredFile
+from extretr.interfaces import ISeekableMailbox
 from extretr.message import STEP, SeekableMessage
 from extretr.offsets import Measured, Measurer
 
@@ -24,7 +24,7 @@ from extretr.offsets import Measured, Measurer
 SPOOL_LIMIT = 1024 * 1024
 
 
-def at_once(steps: Iterator[None]) -> "Deferred[Any]":
+def at_once(steps: Iterator[None]) -> "Deferred[None]":
     """
     Run the steps to their end, here and now: the plainest way to cooperate.
     """
@@ -53,15 +53,15 @@ class SeekableMailbox:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)
 
+    # IMailboxPOP3
+
     def listMessages(self, index: int | None = None) -> Any:
         """
-        Give one canonical size or all of them, 0 for deleted, or a Deferred.
+        Give one canonical size or all of them, 0 for deleted.
         """
         if index is None:
-            return self._chain(self.original.listMessages(), self._sizeAll)
-        return self._chain(
-            self.original.listMessages(index), lambda size: self._sizeOf(index, size)
-        )
+            return Deferred.fromCoroutine(self._sizes())
+        return Deferred.fromCoroutine(self._size(index))
 
     def getMessage(self, index: int) -> Any:
         """
@@ -75,25 +75,25 @@ class SeekableMailbox:
         """
         return self.original.getUidl(index)
 
-    def deleteMessage(self, index: int) -> None:
+    def deleteMessage(self, index: int) -> Any:
         """
         Mark a message as deleted.
 
         Raises:
-            NoSuchMessage: where there is none, also for an index that a list would
-                count from its end.
+            NoSuchMessage: for a negative index, which a list counts from its end.
         """
         if index < 0:
             raise NoSuchMessage
-        self.original.deleteMessage(index)
+        result = self.original.deleteMessage(index)
         self._marked.add(index)
+        return result
 
-    def undeleteMessages(self) -> None:
+    def undeleteMessages(self) -> Any:
         """
         Take all marks of deletion back.
         """
-        self.original.undeleteMessages()
         self._marked.clear()
+        return self.original.undeleteMessages()
 
     def sync(self) -> Any:
         """
@@ -101,127 +101,105 @@ class SeekableMailbox:
         """
         return self.original.sync()
 
-    def openMessage(self, index: int) -> Any:
+    # ISeekableMailbox
+
+    def openMessage(self, index: int) -> "Deferred[SeekableMessage]":
         """
-        Give the message, or a Deferred of it: see `ISeekableMailbox`.
+        Give a message, to be opened once: see `ISeekableMailbox`.
         """
-        if index in self._marked:
-            raise NoSuchMessage
-        try:
-            size = self.original.listMessages(index)
-        except (ValueError, IndexError):
-            raise NoSuchMessage from None
-        if isinstance(size, Deferred):
-            return size.addCallbacks(
-                lambda size: self._openSized(index, size), _noSuchMessage
-            )
-        return self._openSized(index, size)
+        return Deferred.fromCoroutine(self._message(index))
+
+    def countMessages(self) -> "Deferred[int]":
+        """
+        Give the number of messages, deleted ones included.
+        """
+        return maybeDeferred(self.original.listMessages).addCallback(len)
 
     def isDeleted(self, index: int) -> bool:
         """
         Tell whether a message is marked as deleted: for most mailboxes, its size is 0.
+
+        Of a mailbox that makes one wait for sizes only the marks made here are known.
         """
-        if index in self._marked:
-            return True
-        size = self.original.listMessages(index)
-        # A mailbox that has to wait says it through the marks alone.
-        return size == 0 if isinstance(size, int) else False
+        return index in self._marked or self.original.listMessages(index) == 0
 
-    def _openSized(self, index: int, size: int) -> Any:
-        if not size:
-            raise NoSuchMessage
-        return self._chain(
-            self._opened(index),
-            lambda file: SeekableMessage(
-                self._measured[index], lambda: (file, lambda: True)
-            ),
-        )
+    async def _sizes(self) -> list[int]:
+        stored_sizes = await maybeDeferred(self.original.listMessages)
+        return [
+            await self._measure(index, stored_size, on_the_spot=False)
+            for index, stored_size in enumerate(stored_sizes)
+        ]
 
-    def _sizeOf(self, index: int, size: int) -> Any:
-        if not size or index in self._marked:
+    async def _size(self, index: int) -> int:
+        stored_size = await maybeDeferred(self.original.listMessages, index)
+        return await self._measure(index, stored_size, on_the_spot=True)
+
+    async def _measure(self, index: int, stored_size: int, on_the_spot: bool) -> int:
+        if not stored_size or index in self._marked:
             return 0
-        if index in self._measured:
-            return self._measured[index].size
+        if index not in self._measured:
+            (await self._openMeasured(index, on_the_spot)).close()
+        return self._measured[index].size
 
-        def close(file: IStoredFile) -> int:
-            file.close()
-            return self._measured[index].size
+    async def _message(self, index: int) -> SeekableMessage:
+        try:
+            size = await maybeDeferred(self.original.listMessages, index)
+        except (ValueError, IndexError):
+            raise NoSuchMessage from None
+        if not size or index in self._marked:
+            raise NoSuchMessage
+        file = await self._openMeasured(index, on_the_spot=True)
+        return SeekableMessage(self._measured[index], lambda: (file, lambda: True))
 
-        return self._chain(self._opened(index), close)
-
-    def _sizeAll(self, sizes: list[int]) -> Any:
-        found: list[int] = []
-
-        def go_on(found_one: int | None = None) -> Any:
-            if found_one is not None:
-                found.append(found_one)
-            while len(found) < len(sizes):
-                index = len(found)
-                size = self._sizeOf(index, sizes[index])
-                if isinstance(size, Deferred):
-                    return size.addCallback(go_on)
-                found.append(size)
-            return found
-
-        return go_on()
-
-    def _opened(self, index: int) -> Any:
+    async def _openMeasured(self, index: int, on_the_spot: bool) -> Any:
         """
-        Give the message's file, seekable, measured and at its beginning.
+        Give the message's file, at its beginning, able to seek; and have it measured.
         """
-        return self._chain(
-            self.original.getMessage(index), lambda file: self._prepare(index, file)
-        )
-
-    def _prepare(self, index: int, file: Any) -> Any:
+        file = await maybeDeferred(self.original.getMessage, index)
         # A file opened as text has the octets behind it.
         file = getattr(file, "buffer", file)
-        seekable = getattr(file, "seekable", None)
-        can_seek = seekable() if seekable is not None else hasattr(file, "seek")
-        if index in self._measured and can_seek:
+        if not _can_seek(file):
+            # It outlives this call: whoever opens the message closes it.
+            spool = SpooledTemporaryFile(SPOOL_LIMIT)  # noqa: SIM115
+            steps = self._reading(index, file, spool)
+        elif index in self._measured:
             return file
-        kept: Any = file if can_seek else SpooledTemporaryFile(SPOOL_LIMIT)
-
-        def finish(_: object = None) -> Any:
-            if kept is not file:
-                file.close()
-            kept.seek(0)
-            return kept
-
-        steps = self._reading(index, file, None if can_seek else kept)
-        if next(steps, self) is self:
-            return finish()
-        return maybeDeferred(self.cooperate, steps).addCallback(finish)
+        else:
+            spool = file
+            steps = self._reading(index, file, None)
+        # One small message is measured on the spot; more would hold the reactor.
+        if not on_the_spot or next(steps, self) is not self:
+            await maybeDeferred(self.cooperate, steps)
+        spool.seek(0)
+        return spool
 
     def _reading(self, index: int, file: Any, spool: Any) -> Iterator[None]:
+        """
+        Read *file* through, measure it and, where there is a spool, copy it there.
+        """
         measurer = Measurer()
-        done = False
+        whole = False
         try:
             while chunk := file.read(STEP):
                 measurer.feed(chunk)
                 if spool is not None:
                     spool.write(chunk)
-                if len(chunk) == STEP:
+                if len(chunk) >= STEP:
                     yield
             measured = measurer.finish()
             if self._measured.setdefault(index, measured) != measured:
                 raise MessageChanged
-            done = True
+            whole = True
         finally:
-            if not done:
+            if spool is not None or not whole:
                 file.close()
-
-    @staticmethod
-    def _chain(value: Any, then: Callable[[Any], Any]) -> Any:
-        """
-        Go on with *value*, at once or when it is there.
-        """
-        return value.addCallback(then) if isinstance(value, Deferred) else then(value)
+            if spool is not None and not whole:
+                spool.close()
 
 
-def _noSuchMessage(failure: Any) -> None:
-    failure.trap(ValueError, IndexError)
-    raise NoSuchMessage
+def _can_seek(file: Any) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return bool(seekable()) if seekable is not None else hasattr(file, "seek")
 
 
 registerAdapter(SeekableMailbox, IMailboxPOP3, ISeekableMailbox)

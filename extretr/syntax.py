@@ -7,6 +7,7 @@ there.
 """
 
 import re
+from hashlib import sha256
 
 from extretr.errors import BadSyntax, NoSuchMessage, UnsafeUser
 
@@ -76,6 +77,17 @@ def is_unique_id(octets: bytes) -> bool:
     Tell whether this can be sent as a unique-id (RFC 1939, section 7).
     """
     return _UNIQUE_ID.fullmatch(octets) is not None
+
+
+def as_unique_id(name: object) -> bytes:
+    """
+    Give *name* where it can be sent as a unique-id, else a hash that stands for it.
+
+    A store may name messages as it likes; a space or a CRLF in a name must not
+    become part of a response.
+    """
+    octets = name if isinstance(name, bytes) else str(name).encode("utf-8")
+    return octets if is_unique_id(octets) else sha256(octets).hexdigest().encode()
 
 
 def split_user(user: bytes) -> tuple[bytes, bytes]:

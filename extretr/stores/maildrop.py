@@ -146,6 +146,12 @@ class Maildrop:
         entry = self._presentAt(index)
         return self._measured([entry], lambda: self._messageOf(entry))
 
+    def countMessages(self) -> int:
+        """
+        Give the number of messages, deleted ones included.
+        """
+        return len(self._entries)
+
     def isDeleted(self, index: int) -> bool:
         """
         Tell whether a message is marked as deleted, or gone from the store.
@@ -257,4 +263,3 @@ def whole_removal(entries: list[Entry], remove: Callable[[Entry], None]) -> None
             failed = True
     if failed:
         raise NotAllDeleted
-

@@ -1,0 +1,100 @@
+"""
+What makes the protocols: a factory, a mail service, and the realm of a store.
+"""
+
+from typing import Any, NoReturn
+
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import ServerFactory
+from twisted.mail import mail, protocols
+from twisted.mail.interfaces import IMailboxPOP3
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from extretr.errors import UnsafeUser
+from extretr.interfaces import IMaildrop, IStore
+from extretr.server.protocol import ExtendedPOP3, ExtendedVirtualPOP3
+
+
+class ExtendedPOP3Factory(protocols.POP3Factory):
+    """
+    `twisted.mail.protocols.POP3Factory` whose downloads can be resumed.
+    """
+
+    protocol = ExtendedVirtualPOP3
+
+
+class ExtendedMailService(mail.MailService):
+    """
+    `twisted.mail.mail.MailService` whose POP3 downloads can be resumed.
+    """
+
+    def getPOP3Factory(self) -> ExtendedPOP3Factory:
+        """
+        Give a factory of resumable POP3 sessions for this service.
+        """
+        return ExtendedPOP3Factory(self)
+
+
+class MaildropFactory(ServerFactory):
+    """
+    Makes a session for each connection, logged in at one portal.
+    """
+
+    protocol = ExtendedPOP3
+    noisy = False
+
+    def __init__(self, portal: Portal, requireTLS: bool = False) -> None:
+        """
+        Args:
+            portal: where sessions log in.
+            requireTLS: whether passwords are refused in clear, but for peers on
+                this host.
+        """
+        self.portal = portal
+        self.requireTLS = requireTLS
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """
+        Make the session for a connection.
+        """
+        session = self.protocol()
+        session.factory = self
+        session.portal = self.portal
+        session.requireTLS = self.requireTLS
+        return session
+
+
+@implementer(IRealm)
+class MaildropRealm:
+    """
+    Gives each user the maildrop that a store has for the name.
+    """
+
+    def __init__(self, store: IStore) -> None:
+        self._store = store
+
+    def requestAvatar(
+        self, avatarId: Any, mind: Any, *interfaces: Any
+    ) -> "Deferred[Any]":
+        """
+        Open the maildrop of a user for the session *mind*.
+
+        Raises:
+            NotImplementedError: where no IMailboxPOP3 is asked for.
+        """
+        if IMailboxPOP3 not in interfaces:
+            raise NotImplementedError("this realm has maildrops only")
+        opened = maybeDeferred(self._store.openMaildrop, avatarId, mind)
+        return opened.addCallbacks(_avatar, _refused)
+
+
+def _avatar(maildrop: IMaildrop) -> tuple[Any, IMaildrop, Any]:
+    return IMailboxPOP3, maildrop, maildrop.close
+
+
+def _refused(reason: Failure) -> NoReturn:
+    reason.trap(UnsafeUser)
+    raise UnauthorizedLogin

@@ -1,0 +1,158 @@
+"""
+The transport of a session, with a cork in it.
+
+Small replies written one by one run into Nagle's algorithm against delayed
+acknowledgement (44 ms a message), and each costs a turn of the reactor.  So what
+is written while the cork is in leaves as one, and what is written while nothing
+else waits goes to the socket at once.
+
+It stands between protocol and transport, where every write must pass, also those
+of a subclass that knows nothing of it: the order of octets never changes.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IProducer
+from zope.interface import providedBy
+
+#: Octets that may gather behind the cork before they are sent all the same.
+CORK_LIMIT = 64 * 1024
+
+
+class Output:
+    """
+    A transport that gathers writes while corked and passes all else on.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self.original = transport
+        #: Octets written in all.
+        self.written = 0
+        #: Octets handed to the transport that may still wait in its buffer.
+        self.waiting = 0
+        self._corked = False
+        self._held: list[bytes] = []
+        self._held_octets = 0
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.original, name)
+
+    @property
+    def __providedBy__(self) -> Any:
+        return providedBy(self.original)
+
+    # Writing
+
+    def write(self, data: bytes) -> None:
+        """
+        Write *data* in its turn.
+        """
+        self.written += len(data)
+        if not self._corked:
+            self._send(data)
+            return
+        self._held.append(data)
+        self._held_octets += len(data)
+        if self._held_octets >= CORK_LIMIT:
+            self.flush()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """
+        Write all of *data* in its turn.
+        """
+        self.write(b"".join(data))
+
+    def writeAtOnce(self, data: bytes) -> bool:
+        """
+        Write *data*; tell whether all of it is in the kernel's hands already.
+        """
+        self.flush()
+        self.written += len(data)
+        return self._send(data)
+
+    def cork(self) -> None:
+        """
+        Gather what is written from now on.
+        """
+        self._corked = True
+
+    def uncork(self) -> None:
+        """
+        Let out what was gathered.
+        """
+        self._corked = False
+        self.flush()
+
+    def flush(self) -> None:
+        """
+        Let out what was gathered so far; the cork stays as it is.
+        """
+        if self._held:
+            held, self._held, self._held_octets = self._held, [], 0
+            self._send(held[0] if len(held) == 1 else b"".join(held))
+
+    def isClogged(self) -> bool:
+        """
+        Tell whether so much waits that more should be written only when it is gone.
+        """
+        return self.waiting >= CORK_LIMIT and not _sends_at_once(self.original)
+
+    def _send(self, data: bytes) -> bool:
+        if _sends_at_once(self.original):
+            self.waiting = 0
+            if not data:
+                return True
+            sent = self.original.writeSomeData(data)
+            # An exception means that the connection is lost: the transport finds
+            # out by itself, and tells it in its own time.
+            if isinstance(sent, int) and sent > 0:
+                if sent == len(data):
+                    return True
+                data = data[sent:]
+        self.waiting += len(data)
+        self.original.write(data)
+        return False
+
+    # What must not overtake, or be overtaken by, what was gathered
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """
+        Register a producer behind what was written before.
+        """
+        self.flush()
+        self.original.registerProducer(producer, streaming)
+
+    def loseConnection(self, *arguments: Any) -> None:
+        """
+        Close the connection behind what was written before.
+        """
+        self.flush()
+        self.original.loseConnection(*arguments)
+
+    def startTLS(self, *arguments: Any) -> Any:
+        """
+        Begin TLS behind what was written before.
+        """
+        self.flush()
+        return self.original.startTLS(*arguments)
+
+
+def _sends_at_once(transport: Any) -> bool:
+    """
+    Tell whether nothing waits in *transport* and its socket takes plain octets.
+
+    Whether a plain TCP transport has anything waiting is not public; where the
+    names are not there, the transport's own write does it all.
+    """
+    return (
+        isinstance(transport, tcp.Connection)
+        and not transport.TLS
+        and bool(transport.connected)
+        and not transport.disconnecting
+        and not transport.dataBuffer
+        and getattr(transport, "_tempDataLen", None) == 0
+    )

@@ -1,0 +1,365 @@
+"""
+The POP3 server protocol with the extended RETR: its commands.
+
+`ExtendedRETRMixin` goes over any subclass of `twisted.mail.pop3.POP3`; the two
+ready-made classes go where `POP3` and `VirtualPOP3` went.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.cred.credentials import UsernamePassword
+from twisted.cred.error import LoginFailed, UnauthorizedLogin
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import ISSLTransport
+from twisted.mail import pop3, protocols
+from twisted.python.failure import Failure
+
+from extretr.errors import BadSyntax, NoSuchMessage
+from extretr.interfaces import ISeekableMessage
+from extretr.server.peers import is_local
+from extretr.server.session import SessionMixin
+from extretr.server.transfer import MessageBlocks, line_blocks
+from extretr.syntax import as_unique_id, parse_index, parse_number, printable, success
+from extretr.wire import LineCounter
+
+#: What stock Twisted announces that RFC 2449 does not know, or spells otherwise.
+_NOT_ANNOUNCED = frozenset(
+    {b"PIPELINE", b"CELERITY", b"AUSPEX", b"POTENCE", b"SASL", b"SASL "}
+)
+
+BAD_NUMBER = b"Bad message number argument"
+BAD_NUMBER_OR_OFFSET = b"Bad message number or offset argument"
+
+#: Lines of a list that are made, or written, before others get their turn.
+LINES_A_TURN = 1000
+
+
+class ExtendedRETRMixin(SessionMixin):
+    """
+    RETR with an offset, and RFC 1939 as it is written, for any POP3 server class.
+
+    To come first among the bases: ``class Mine(ExtendedRETRMixin, TheirPOP3)``.
+    """
+
+    #: Whether passwords are refused in clear, but for peers on this host.
+    requireTLS = False
+
+    # What a subclass of twisted.mail.pop3.POP3 has.
+    authenticateUserPASS: Callable[..., Any]
+    authenticateUserAPOP: Callable[..., Any]
+    _highest: int
+
+    # Capabilities (RFC 2449; draft, section 4)
+
+    def listCapabilities(self) -> list[bytes]:
+        """
+        Give the capabilities that this server really has.
+        """
+        stock = super().listCapabilities()  # type: ignore[misc]
+        capabilities = [tag for tag in stock if tag not in _NOT_ANNOUNCED]
+        if not self._mayLogInInClear():
+            capabilities = [tag for tag in capabilities if tag != b"USER"]
+        for tag in (b"PIPELINING", b"RESP-CODES", b"EXT-RETR"):
+            if tag not in capabilities:
+                capabilities.append(tag)
+        return capabilities
+
+    def do_CAPA(self) -> None:
+        """
+        Answer CAPA, in both states alike.
+        """
+        lines = [b"%b\r\n" % tag for tag in self.listCapabilities()]
+        self.transport.write(
+            b"".join([success(b"I can do the following:"), *lines, b".\r\n"])
+        )
+
+    # AUTHORIZATION
+
+    def do_USER(self, user: bytes) -> None:
+        """
+        Take the name of the user.
+        """
+        if not self._mayLogInInClear():
+            self.failResponse(b"passwords are taken over TLS only")
+            return
+        super().do_USER(user)  # type: ignore[misc]
+
+    def do_PASS(self, *words: bytes) -> None:
+        """
+        Take the password, which may hold spaces, and log in.
+        """
+        if self._userIs is None:
+            self.failResponse(b"USER required before PASS")
+            return
+        user, self._userIs = self._userIs, None
+        password = b" ".join(words)
+        self._logIn(user, lambda: self.authenticateUserPASS(user, password))
+
+    def do_APOP(self, user: bytes, digest: bytes) -> None:
+        """
+        Log in by APOP, as far as the portal can.
+        """
+        self._logIn(user, lambda: self.authenticateUserAPOP(user, digest))
+
+    def _logIn(self, user: bytes, authenticate: Callable[[], Any]) -> None:
+        login = maybeDeferred(authenticate)
+        login.addCallbacks(self._loggedIn, self._notLoggedIn, callbackArgs=(user,))
+        login.addErrback(self._replyTo)
+        self._hold(login)
+
+    def _loggedIn(self, result: Any, user: bytes) -> None:
+        interface, mailbox, logout = result
+        if self._over:
+            # The peer hung up while it waited: nobody will log out for it.
+            self._logOut(logout)
+            return
+        if interface is not pop3.IMailbox:
+            self._logOut(logout)
+            self._log.error("the realm gave no IMailboxPOP3 but {it}", it=interface)
+            self.failResponse(b"Authentication failed")
+            return
+        self.user = user
+        self.mbox = mailbox
+        self._onLogout = logout
+        self.successResponse(b"Authentication succeeded")
+
+    def _notLoggedIn(self, reason: Failure) -> None:
+        # VirtualPOP3 raises POP3Error for a domain that it does not serve: who
+        # guesses names learns nothing from it.
+        reason.trap(LoginFailed, pop3.POP3Error)
+        if not self._over:
+            self.failResponse(b"Authentication failed")
+
+    def _mayLogInInClear(self) -> bool:
+        return (
+            not self.requireTLS
+            or ISSLTransport.providedBy(self.transport)
+            or is_local(self.transport.getPeer())
+        )
+
+    # TRANSACTION
+
+    def do_STAT(self) -> "Deferred[None]":
+        """
+        Give the number of messages and their octets, without those marked as deleted.
+        """
+        return self._run(self._stat())
+
+    async def _stat(self) -> None:
+        sizes = [size for _, size in await self._listed()]
+        self.successResponse(b"%d %d" % (len(sizes), sum(sizes)))
+
+    def do_LIST(self, number: bytes | None = None) -> "Deferred[None]":
+        """
+        Give the size of one message, or of all that are not marked as deleted.
+        """
+        if number is None:
+            return self._run(self._listAll())
+        return self._run(self._listOne(number))
+
+    async def _listAll(self) -> None:
+        listed = await self._listed()
+        lines = [b"%d %d\r\n" % (index + 1, size) for index, size in listed]
+        await self._sendLines(success(b"%d" % len(listed)), lines)
+
+    async def _listOne(self, number: bytes) -> None:
+        try:
+            index = parse_index(number)
+            size = await maybeDeferred(self.mbox.listMessages, index)
+        except (BadSyntax, NoSuchMessage, ValueError, IndexError):
+            self.failResponse(b"Invalid message-number: " + printable(number))
+            return
+        if size == 0 and self.mbox.isDeleted(index):
+            raise NoSuchMessage
+        self.successResponse(b"%d %d" % (index + 1, size))
+
+    async def _listed(self) -> list[tuple[int, int]]:
+        """
+        Give index and size of each message that is not marked as deleted.
+        """
+        sizes = await maybeDeferred(self.mbox.listMessages)
+        return [
+            (index, size)
+            for index, size in enumerate(sizes)
+            # 0 stands for deleted, but a message may be of 0 octets too.
+            if size or not self.mbox.isDeleted(index)
+        ]
+
+    def do_UIDL(self, number: bytes | None = None) -> "Deferred[None]":
+        """
+        Give the unique-id of one message, or of all that are not marked as deleted.
+        """
+        if number is None:
+            return self._run(self._uidlAll())
+        return self._run(self._uidlOne(number))
+
+    async def _uidlAll(self) -> None:
+        lines = []
+        for index in range(await maybeDeferred(self.mbox.countMessages)):
+            if index % LINES_A_TURN == LINES_A_TURN - 1:
+                await self._turn()
+            if not self.mbox.isDeleted(index):
+                unique_id = self.mbox.getUidl(index)
+                if isinstance(unique_id, Deferred):
+                    unique_id = await unique_id
+                lines.append(b"%d %b\r\n" % (index + 1, as_unique_id(unique_id)))
+        await self._sendLines(success(), lines)
+
+    async def _uidlOne(self, number: bytes) -> None:
+        try:
+            index = parse_index(number)
+            unique_id = await maybeDeferred(self.mbox.getUidl, index)
+        except (BadSyntax, NoSuchMessage, ValueError, IndexError):
+            self.failResponse(BAD_NUMBER)
+            return
+        if self.mbox.isDeleted(index):
+            raise NoSuchMessage
+        self.successResponse(b"%d %b" % (index + 1, as_unique_id(unique_id)))
+
+    async def _sendLines(self, greeting: bytes, lines: list[bytes]) -> None:
+        if len(lines) <= LINES_A_TURN:
+            self.transport.write(b"".join([greeting, *lines, b".\r\n"]))
+        else:
+            await self._carry(line_blocks(greeting, lines, LINES_A_TURN))
+
+    def do_RETR(self, number: bytes, offset: bytes | None = None) -> Any:
+        """
+        Send a message, from an offset on where one is given (draft, section 2.2).
+        """
+        try:
+            held = 0 if offset is None else parse_number(offset)
+            index = parse_index(number)
+        except BadSyntax:
+            self.failResponse(BAD_NUMBER if offset is None else BAD_NUMBER_OR_OFFSET)
+            return None
+        message = self.mbox.openMessage(index)
+        if isinstance(message, Deferred):
+            return self._run(self._retrieveLater(index, message, held))
+        return self._hold(self._retrieve(index, message, held))
+
+    async def _retrieveLater(self, index: int, message: Any, held: int) -> None:
+        await self._retrieve(index, await message, held)
+
+    def _retrieve(
+        self, index: int, message: ISeekableMessage, held: int
+    ) -> "Deferred[None]":
+        text = b"%d octets" % message.size
+        if held:
+            # A resumed download sees by the size that the message is the same.
+            text += b", %d to come" % (message.size - held)
+        opened = message.openAt(held)
+        sent = self._send(index, MessageBlocks(success(text), opened))
+        self.savedOctets += held
+        return sent
+
+    def _send(self, index: int, blocks: MessageBlocks) -> "Deferred[None]":
+        # Until the first block is made every failure is an -ERR.
+        first = next(blocks)
+        self._highest = max(self._highest, index + 1)
+        self.transport.write(first)
+        return succeed(None) if blocks.finished else self._carry(blocks)
+
+    def do_TOP(self, number: bytes, lines: bytes) -> Any:
+        """
+        Send the header of a message and some lines of its body (RFC 1939, section 7).
+        """
+        try:
+            counter = LineCounter(parse_number(lines))
+        except BadSyntax:
+            self.failResponse(b"Bad line count argument")
+            return None
+        return self._run(self._top(number, counter))
+
+    async def _top(self, number: bytes, counter: LineCounter) -> None:
+        try:
+            index = parse_index(number)
+            message = await maybeDeferred(self.mbox.openMessage, index)
+        except (BadSyntax, NoSuchMessage):
+            self.failResponse(BAD_NUMBER)
+            return
+        greeting = success(b"Top of message follows")
+        await self._send(index, MessageBlocks(greeting, message.openAt(0), counter))
+
+    def do_DELE(self, number: bytes) -> "Deferred[None]":
+        """
+        Mark a message as deleted; QUIT removes it.
+        """
+        return self._run(self._delete(number))
+
+    async def _delete(self, number: bytes) -> None:
+        try:
+            index = parse_index(number)
+        except BadSyntax:
+            self.failResponse(BAD_NUMBER)
+            return
+        try:
+            if self.mbox.isDeleted(index):
+                raise NoSuchMessage
+            await maybeDeferred(self.mbox.deleteMessage, index)
+        except (ValueError, IndexError):
+            raise NoSuchMessage from None
+        self.successResponse()
+
+    def do_RSET(self) -> "Deferred[None]":
+        """
+        Take all marks of deletion back.
+        """
+        return self._run(self._reset())
+
+    async def _reset(self) -> None:
+        await maybeDeferred(self.mbox.undeleteMessages)
+        self._highest = 0
+        self.successResponse()
+
+    def do_RPOP(self, user: bytes) -> None:
+        """
+        Refuse RPOP, which left POP3 in RFC 1460.
+        """
+        self.failResponse(b"RPOP is not supported")
+
+    # UPDATE
+
+    def do_QUIT(self) -> "Deferred[None]":
+        """
+        Remove what is marked as deleted, and end the session (RFC 1939, section 6).
+        """
+        return self._run(self._quit())
+
+    async def _quit(self) -> None:
+        self._updating = True
+        try:
+            if self.mbox is not None:
+                await maybeDeferred(self.mbox.sync)
+        except Exception:
+            self._replyTo(Failure())
+            self._finish("QUIT, but deletions failed")
+        else:
+            self.successResponse()
+            self._finish("QUIT")
+        finally:
+            self._updating = False
+        self.transport.loseConnection()
+
+
+class ExtendedPOP3(ExtendedRETRMixin, pop3.POP3):  # type: ignore[misc]
+    """
+    `twisted.mail.pop3.POP3` with the extended RETR.
+
+    The portal's realm gets the session (`extretr.interfaces.ISession`) as the mind.
+    """
+
+    def authenticateUserPASS(self, user: bytes, password: bytes) -> Any:
+        """
+        Log in at the portal by name and password.
+        """
+        if self.portal is None:
+            raise UnauthorizedLogin
+        credentials = UsernamePassword(user, password)
+        return self.portal.login(credentials, self.session, pop3.IMailbox)
+
+
+class ExtendedVirtualPOP3(ExtendedRETRMixin, protocols.VirtualPOP3):  # type: ignore[misc]
+    """
+    `twisted.mail.protocols.VirtualPOP3` with the extended RETR.
+    """

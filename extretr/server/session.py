@@ -1,0 +1,444 @@
+"""
+The session of a POP3 server: lines in, one reply each, and how it ends.
+
+What stock `twisted.mail.pop3.POP3` gets wrong about sessions is put right here,
+for any subclass: commands that were pipelined behind a dropped connection never
+run, every command gets exactly one reply, over-long lines are refused and
+forgotten, the queue is bounded, and a peer that stalls is let go.
+"""
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterator
+from functools import lru_cache
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.mail import pop3
+from twisted.python.failure import Failure
+
+from extretr.errors import Refusal
+from extretr.interfaces import ISeekableMailbox
+from extretr.mailbox import SeekableMailbox
+from extretr.server.liveness import TransportSession
+from extretr.server.output import Output
+from extretr.server.peers import host_of
+from extretr.server.transfer import Transfer, TransferCutError, drain
+from extretr.syntax import LINE_LIMIT, failure, printable, success
+
+#: Octets of commands that may wait while one is being answered; then no more is
+#: read from the peer until it is done.
+INPUT_LIMIT = 4096
+
+#: Commands that stock code may queue while one is being answered.
+QUEUE_LIMIT = 64
+
+_LOGIN_COMMANDS = frozenset({b"USER", b"PASS", b"APOP", b"AUTH", b"RPOP"})
+
+SERVER_ERROR = b"[SYS/TEMP] server error, try again later"
+
+
+class SessionMixin:
+    """
+    How a session of `twisted.mail.pop3.POP3` takes commands and ends.
+
+    To come first among the bases of a class.
+    """
+
+    _log = Logger()
+
+    #: Autologout, in seconds without a command or progress (RFC 1939, section 3).
+    timeOut: float | None = 600
+
+    #: Why the session ended, for the log line.
+    ending = "connection lost"
+
+    #: Canonical octets that resumed downloads did not have to send again.
+    savedOctets = 0
+
+    #: The name that the peer logged in by.
+    user: bytes | None = None
+
+    #: IReactorTime; the global reactor where it is None.
+    clock: Any = None
+
+    transport: Any
+    factory: Any
+    blocked: Any
+    state: str
+    schedule: Any
+    portal: Any
+
+    _mailbox: Any = None
+    _buffer = b""
+    _taken = 0
+    _logged = False
+    _discarding = False
+    _working = False
+    _paused = False
+    _over = False
+    _updating = False
+    _transfer: Transfer | None = None
+    _pending: "Deferred[Any] | None" = None
+    _acknowledged: int | None = None
+    _onLogout: Callable[[], object] | None
+    _userIs: bytes | None
+    session: TransportSession | None = None
+
+    # The mailbox, adapted whoever sets it
+
+    @property
+    def mbox(self) -> Any:
+        """
+        The mailbox of the session, seekable; None before login.
+        """
+        return self._mailbox
+
+    @mbox.setter
+    def mbox(self, mailbox: Any) -> None:
+        if mailbox is not None:
+            # Mailboxes that never declare IMailboxPOP3 are common.
+            seekable = ISeekableMailbox(mailbox, None)
+            mailbox = SeekableMailbox(mailbox) if seekable is None else seekable
+            if isinstance(mailbox, SeekableMailbox):
+                mailbox.cooperate = self._cooperate
+        self._mailbox = mailbox
+
+    def _cooperate(self, steps: Iterator[None]) -> Any:
+        return self.schedule(steps)
+
+    async def _turn(self) -> None:
+        """
+        Let others have their turn of the reactor.
+        """
+        await maybeDeferred(self.schedule, iter((None,)))
+
+    # Connection
+
+    def makeConnection(self, transport: Any) -> None:
+        """
+        Take the transport, with a cork in it.
+        """
+        clock = self.clock
+        if clock is None:
+            from twisted.internet import reactor as clock
+        output = Output(transport)
+        self.session = TransportSession(transport, clock, self._evicted)
+        self.session.start()
+        super().makeConnection(output)  # type: ignore[misc]
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take octets from the peer; answer the commands that they complete.
+        """
+        if self.session is not None:
+            self.session.received()
+        if self._over:
+            return
+        self._buffer += data
+        self._work()
+
+    def _work(self) -> None:
+        """
+        Answer the commands in the buffer, one after another, until one takes time.
+        """
+        if self._working or self._over:
+            return
+        self._working = True
+        output = self.transport if isinstance(self.transport, Output) else None
+        if output is not None:
+            output.cork()
+        try:
+            while self.blocked is None and not self._stopped():
+                line = self._nextLine()
+                if line is None:
+                    break
+                self.lineReceived(line)  # type: ignore[attr-defined]
+                if output is not None and self.blocked is None and output.isClogged():
+                    # The peer asks faster than it reads.
+                    self._hold(self._carry(drain()))
+        finally:
+            self._working = False
+            if output is not None:
+                output.uncork()
+        self._regulate()
+
+    def _stopped(self) -> bool:
+        return self._over or bool(getattr(self.transport, "disconnecting", False))
+
+    def _nextLine(self) -> bytes | None:
+        """
+        Take one line out of the buffer; one that is too long is refused and forgotten.
+        """
+        while True:
+            end = self._buffer.find(b"\r\n", self._taken)
+            if end < 0:
+                self._buffer, self._taken = self._buffer[self._taken :], 0
+                if len(self._buffer) > LINE_LIMIT:
+                    # A CR at the end may be half of what ends the line.
+                    self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
+                    self._refuseLong()
+                return None
+            line = self._buffer[self._taken : end]
+            self._taken = end + 2
+            if len(line) > LINE_LIMIT - 2:
+                self._refuseLong()
+            elif not self._discarding:
+                return line
+            self._discarding = False
+
+    def _refuseLong(self) -> None:
+        if not self._discarding:
+            self._discarding = True
+            self.failResponse(b"command line too long")
+
+    def _regulate(self) -> None:
+        """
+        Read on from the peer, or let it wait, by how much of it waits already.
+        """
+        waiting = len(self._buffer) - self._taken
+        full = waiting > INPUT_LIMIT and self.blocked is not None
+        if full == self._paused or self._stopped():
+            return
+        act = "pauseProducing" if full else "resumeProducing"
+        if hasattr(self.transport, act):
+            getattr(self.transport, act)()
+            self._paused = full
+
+    # Commands
+
+    def processCommand(self, command: bytes, *arguments: bytes) -> Any:
+        """
+        Run one command, whose reply is all that comes of any error in it.
+        """
+        if self._over:
+            return None
+        if self.blocked is not None:
+            if len(self.blocked) < QUEUE_LIMIT:
+                self.blocked.append((command, arguments))
+            else:
+                self._abort("too many commands at once")
+            return None
+        try:
+            handler = self._handlerOf(command.upper())
+            if not _takes(handler, len(arguments)):
+                raise pop3.POP3Error(b"wrong number of arguments")
+            return handler(*arguments)
+        except Exception:
+            self._replyTo(Failure())
+        return None
+
+    def _handlerOf(self, command: bytes) -> Callable[..., Any]:
+        if self.mbox is None and command not in self.AUTH_CMDS:  # type: ignore[attr-defined]
+            raise pop3.POP3Error(
+                b"not authenticated yet: cannot do " + printable(command)
+            )
+        if self.mbox is not None and command in _LOGIN_COMMANDS:
+            raise pop3.POP3Error(b"already authenticated")
+        name = command.decode("ascii", "replace")
+        handler = getattr(self, "do_" + name, None)
+        if handler is None:
+            raise pop3.POP3Error(b"Unknown protocol command: " + printable(command))
+        return handler
+
+    def _replyTo(self, reason: Failure) -> None:
+        """
+        Give the one reply that an error in a command makes.
+        """
+        if self._over:
+            return
+        error = reason.value
+        if isinstance(error, Refusal):
+            self.failResponse(error.reply)
+        elif isinstance(error, pop3.POP3Error):
+            text = printable(_octets(error.args[0]) if error.args else b"")
+            self.failResponse(b"bad protocol or server: POP3Error: " + text)
+        else:
+            self._log.failure("a command failed unexpectedly", failure=reason)
+            self.failResponse(SERVER_ERROR)
+
+    def _run(self, command: "Coroutine[Any, Any, Any]") -> "Deferred[None]":
+        """
+        Run a command that may take time; what follows it waits until it is done.
+        """
+        done = Deferred.fromCoroutine(command)
+        done.addErrback(self._replyTo)
+        return self._hold(done)
+
+    def _hold(self, done: "Deferred[Any]") -> "Deferred[Any]":
+        """
+        Let the commands that follow wait until *done* fires.
+        """
+        if not done.called:
+            self.blocked = []
+            self._pending = done
+            done.addBoth(self._unblock)
+        return done
+
+    def _unblock(self, _: Any = None) -> None:
+        """
+        Go on with the commands that came meanwhile.
+        """
+        queued, self.blocked = self.blocked or [], None
+        self._pending = None
+        while queued and self.blocked is None and not self._stopped():
+            command, arguments = queued.pop(0)
+            self.processCommand(command, *arguments)
+        if self.blocked is not None:
+            self.blocked.extend(queued)
+        self._work()
+
+    # Transfers
+
+    def _carry(self, blocks: Iterator[bytes]) -> "Deferred[None]":
+        """
+        Send blocks at the peer's pace.
+
+        After +OK the only honest "no" is to drop the connection, so that is what a
+        block that cannot be made does.
+        """
+        transfer = self._transfer = Transfer(self.transport, blocks, self._progressed)
+        self._acknowledged = self._acknowledgedNow()
+
+        def ended(result: Any) -> None:
+            self._transfer = None
+            if not isinstance(result, Failure):
+                return
+            if result.check(TransferCutError):
+                self._finish("connection lost during a transfer")
+                return
+            self._log.failure("a transfer failed", failure=result)
+            self._abort("the message could not be read")
+
+        return transfer.begin().addBoth(ended)
+
+    def _progressed(self) -> None:
+        if self.session is not None:
+            self.session.asked()
+        self.resetTimeout()  # type: ignore[attr-defined]
+
+    def _acknowledgedNow(self) -> int | None:
+        return None if self.session is None else self.session.acknowledged()
+
+    # The end
+
+    def timeoutConnection(self) -> None:
+        """
+        End the session of a peer that has been silent for too long.
+
+        A transfer that is slow is not silent: it ends only where nothing was
+        acknowledged.  What we ourselves take time for is not held against the peer.
+        """
+        acknowledged = self._acknowledgedNow()
+        busy = self.blocked is not None and self._transfer is None
+        slow = self._transfer is not None and acknowledged != self._acknowledged
+        self._acknowledged = acknowledged
+        if busy or slow:
+            self.setTimeout(self.timeOut)  # type: ignore[attr-defined]
+            return
+        self._abort("timed out")
+
+    def _evicted(self) -> None:
+        self._abort("another session took the maildrop over")
+
+    def _abort(self, ending: str) -> None:
+        self._finish(ending)
+        # loseConnection would wait for output that the peer may never read.
+        abort = getattr(self.transport, "abortConnection", None)
+        (abort or self.transport.loseConnection)()
+
+    def _finish(self, ending: str) -> None:
+        """
+        Take no more commands, whatever is in the queue.
+        """
+        if not self._over:
+            self._over = True
+            self.ending = ending
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """
+        Let go of everything; delete nothing.
+        """
+        self._finish(self.ending)
+        self._buffer, self._taken = b"", 0
+        if self._transfer is not None:
+            self._transfer.stopProducing()
+        logout, self._onLogout = self._onLogout, None
+        if self._updating and self._pending is not None:
+            # The lock outlives the connection until UPDATE is done.
+            self._pending.addBoth(lambda _: self._logOut(logout))
+        else:
+            if self._pending is not None:
+                self._pending.cancel()
+            self._logOut(logout)
+        super().connectionLost(reason)  # type: ignore[misc]
+        self._logSession()
+
+    def _logOut(self, logout: Callable[[], object] | None) -> None:
+        if logout is None:
+            return
+        maybeDeferred(logout).addErrback(
+            lambda reason: self._log.failure("logout failed", failure=reason)
+        )
+
+    def _logSession(self) -> None:
+        if self._logged:
+            return
+        self._logged = True
+        self._log.info(
+            "session of {user} from {peer} ended: {ending};"
+            " {sent} octets sent, {saved} saved by resuming",
+            user=None if self.user is None else printable(self.user).decode("ascii"),
+            peer=host_of(self.transport),
+            ending=self.ending,
+            sent=getattr(self.transport, "written", 0),
+            saved=self.savedOctets,
+        )
+
+    # Replies
+
+    def successResponse(self, message: Any = b"") -> None:
+        """
+        Send a positive response line of at most 512 octets.
+        """
+        self.transport.write(success(_octets(message)))
+
+    def failResponse(self, message: Any = b"") -> None:
+        """
+        Send a negative response line of at most 512 octets.
+        """
+        self.transport.write(failure(_octets(message)))
+
+
+@lru_cache(maxsize=256)
+def _arity(function: Callable[..., Any]) -> tuple[int, float]:
+    """
+    Give the least and the most positional arguments that *function* takes.
+    """
+    least, most = 0, 0.0
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = float("inf")
+        elif parameter.kind in (
+            parameter.POSITIONAL_ONLY,
+            parameter.POSITIONAL_OR_KEYWORD,
+        ):
+            most += 1
+            least += parameter.default is parameter.empty
+    return least, most
+
+
+def _takes(handler: Callable[..., Any], count: int) -> bool:
+    """
+    Tell whether a bound method, or a function, takes *count* arguments.
+    """
+    function = getattr(handler, "__func__", None)
+    if function is None:
+        least, most = _arity(handler)
+        return least <= count <= most
+    least, most = _arity(function)
+    return least <= count + 1 <= most
+
+
+def _octets(message: Any) -> bytes:
+    return message if isinstance(message, bytes) else str(message).encode("utf-8")
