@@ -49,6 +49,7 @@ class SeekableMailbox:
         self.original = mailbox
         self._measured: dict[int, Measured] = {}
         self._marked: set[int] = set()
+        self._zero: set[int] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)
@@ -119,9 +120,15 @@ class SeekableMailbox:
         """
         Tell whether a message is marked as deleted: for most mailboxes, its size is 0.
 
-        Of a mailbox that makes one wait for sizes only the marks made here are known.
+        Of a mailbox that makes one wait for sizes, what it last said is taken.
         """
-        return index in self._marked or self.original.listMessages(index) == 0
+        if index in self._marked:
+            return True
+        stored_size = self.original.listMessages(index)
+        if isinstance(stored_size, Deferred):
+            stored_size.addErrback(lambda _: None)
+            return index in self._zero
+        return bool(stored_size == 0)
 
     async def _sizes(self) -> list[int]:
         stored_sizes = await maybeDeferred(self.original.listMessages)
@@ -135,7 +142,11 @@ class SeekableMailbox:
         return await self._measure(index, stored_size, on_the_spot=True)
 
     async def _measure(self, index: int, stored_size: int, on_the_spot: bool) -> int:
-        if not stored_size or index in self._marked:
+        if not stored_size:
+            self._zero.add(index)
+            return 0
+        self._zero.discard(index)
+        if index in self._marked:
             return 0
         if index not in self._measured:
             (await self._openMeasured(index, on_the_spot)).close()

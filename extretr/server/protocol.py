@@ -210,10 +210,11 @@ class ExtendedRETRMixin(SessionMixin):
         try:
             index = parse_index(number)
             unique_id = await maybeDeferred(self.mbox.getUidl, index)
+            deleted = self.mbox.isDeleted(index)
         except (BadSyntax, NoSuchMessage, ValueError, IndexError):
             self.failResponse(BAD_NUMBER)
             return
-        if self.mbox.isDeleted(index):
+        if deleted:
             raise NoSuchMessage
         self.successResponse(b"%d %b" % (index + 1, as_unique_id(unique_id)))
 
