@@ -4,7 +4,7 @@
 
 import re
 from io import BytesIO
-from itertools import product
+from itertools import pairwise, product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,7 +78,7 @@ class MeasureTests(SynchronousTestCase):
         marks = measured.stored_marks
         self.assertLessEqual(len(marks), MOST_CHECKPOINTS)
         self.assertGreater(len(marks), MOST_CHECKPOINTS // 2)
-        gaps = {after - before for before, after in zip(marks, marks[1:], strict=False)}
+        gaps = {after - before for before, after in pairwise(marks)}
         self.assertEqual(len(gaps), 1)
         self.assertLessEqual(len(measured.offset_marks), MOST_CHECKPOINTS)
 

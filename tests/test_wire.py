@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.wire import TERMINATOR, Decoder, Encoder, LineCounter, Position
+from extretr.wire import START, TERMINATOR, Decoder, Encoder, LineCounter, Position
 from tests import models
 
 #: What can go wrong by one octet is made of these.
@@ -23,7 +23,7 @@ def pieces(octets, size):
     return [octets[begin : begin + size] for begin in range(0, len(octets), size)]
 
 
-def encode(stored, size, position=Position(0)):
+def encode(stored, size, position=START):
     encoder = Encoder(position)
     fed = b"".join(encoder.feed(piece) for piece in pieces(stored, size))
     return fed + encoder.finish()

@@ -269,7 +269,16 @@ class SessionMixin:
         """
         Let the commands that follow wait until *done* fires.
         """
-        if not done.called:
+        fired = False
+
+        def fire(result: Any) -> Any:
+            # A Deferred that waits for another one was called, and yet not fired.
+            nonlocal fired
+            fired = True
+            return result
+
+        done.addBoth(fire)
+        if not fired:
             self.blocked = []
             self._pending = done
             done.addBoth(self._unblock)

@@ -139,7 +139,16 @@ class RetrieveTests(DialogueTestCase):
         for arguments in (b"", b" ", b" x", b" -1", b" +1", b" 1_0", b" 0x1", b" \xff"):
             answer = self.send(b"RETR" + arguments + b"\r\n")
             self.assertRegex(answer, rb"\A-ERR [^[\r\n]+\r\n\Z")
-        for arguments in (b" x", b" -1", b" +0", b" ", b" 1_0", b" 0x1", b" 1 2", b" \t"):
+        for arguments in (
+            b" x",
+            b" -1",
+            b" +0",
+            b" ",
+            b" 1_0",
+            b" 0x1",
+            b" 1 2",
+            b" \t",
+        ):
             answer = self.send(b"RETR 1" + arguments + b"\r\n")
             self.assertRegex(answer, rb"\A-ERR [^[\r\n]+\r\n\Z")
         self.assertEqual(self.send(b"NOOP\r\n"), b"+OK \r\n")
