@@ -7,6 +7,7 @@ return Deferreds, or whose files cannot seek are adapted all the same.
 """
 
 from collections.abc import Callable, Iterator
+from io import TextIOBase
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
@@ -167,8 +168,9 @@ class SeekableMailbox:
         Give the message's file, at its beginning, able to seek; and have it measured.
         """
         file = await maybeDeferred(self.original.getMessage, index)
-        # A file opened as text has the octets behind it.
-        file = getattr(file, "buffer", file)
+        if isinstance(file, TextIOBase):
+            # What counts is the octets behind the text.
+            file = file.detach()
         if not _can_seek(file):
             # It outlives this call: whoever opens the message closes it.
             spool = SpooledTemporaryFile(SPOOL_LIMIT)  # noqa: SIM115

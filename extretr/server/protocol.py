@@ -248,7 +248,7 @@ class ExtendedRETRMixin(SessionMixin):
         text = b"%d octets" % message.size
         if held:
             # A resumed download sees by the size that the message is the same.
-            text += b", %d to come" % (message.size - held)
+            text += b" (%d to come)" % (message.size - held)
         opened = message.openAt(held)
         sent = self._send(index, MessageBlocks(success(text), opened))
         self.savedOctets += held

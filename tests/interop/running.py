@@ -1,10 +1,10 @@
-"""
+r"""
 A real ``twistd -n extretr run`` in a process of its own, for tests that need one.
 
 ::
 
     with RunningServer(users={b"alice": b"secret"}) as server:
-        server.deliver(b"alice", b"1", b"Subject: hello\\n\\nhello\\n")
+        server.deliver(b"alice", b"1", b"Subject: hello\n\nhello\n")
         poplib.POP3("127.0.0.1", server.port)
 """
 
@@ -163,7 +163,7 @@ class RunningServer:
         self, user: bytes, name: bytes, stored: bytes, folder: str = "new"
     ) -> Path:
         """
-        Put a message in its stored form into a user's Maildir, as a delivery agent does.
+        Put a message in its stored form into a user's Maildir.
         """
         maildir = self.maildir(user)
         draft = maildir / "tmp" / os.fsdecode(name)

@@ -3,7 +3,7 @@ Dialogues in the field's own notation: what the client says (C:), and the server
 
     self.dialogue(b'''
         C: RETR 1 3
-        S: +OK 12 octets, 9 to come
+        S: +OK 12 octets (9 to come)
         S: ..rest of the line
         S: .''')
 
@@ -33,9 +33,11 @@ class ListMailbox:
         self.synced = 0
 
     def listMessages(self, index=None):
-        if index is not None:
-            return 0 if index in self.deleted else len(self.messages[index])
-        return [self.listMessages(each) for each in range(len(self.messages))]
+        sizes = [
+            0 if each in self.deleted else len(message)
+            for each, message in enumerate(self.messages)
+        ]
+        return sizes if index is None else sizes[index]
 
     def getMessage(self, index):
         return BytesIO(self.messages[index])

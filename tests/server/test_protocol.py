@@ -52,7 +52,7 @@ class RetrieveTests(DialogueTestCase):
         """
         self.dialogue(b"""
             C: RETR 1 18
-            S: +OK 22 octets, 4 to come
+            S: +OK 22 octets (4 to come)
             S: ne
             S: .
             C: RETR 1 0
@@ -87,7 +87,7 @@ class RetrieveTests(DialogueTestCase):
         self.mailbox.messages.append(b"a.b\n")
         self.dialogue(b"""
             C: RETR 4 1
-            S: +OK 5 octets, 4 to come
+            S: +OK 5 octets (4 to come)
             S: ..b
             S: .""")
 
@@ -97,7 +97,7 @@ class RetrieveTests(DialogueTestCase):
         """
         self.dialogue(b"""
             C: RETR 1 22
-            S: +OK 22 octets, 0 to come
+            S: +OK 22 octets (0 to come)
             S: .""")
 
     def test_overrun(self):

@@ -550,7 +550,7 @@ class LogTests(DialogueTestCase):
         self.assertEqual(event["user"], "bob")
         self.assertEqual(event["peer"], "192.168.1.1")
         self.assertEqual(event["saved"], 18)
-        self.assertEqual(event["sent"], len(b"+OK <magic@host>\r\n") + 39)
+        self.assertEqual(event["sent"], len(b"+OK <magic@host>\r\n") + 40)
         self.assertEqual(event["ending"], "QUIT")
 
     def test_endings(self):
