@@ -52,5 +52,5 @@ def program(name: str) -> str:
     """
     path = shutil.which(name)
     if path is None:
-        raise AssertionError(f"{name} is not installed: see .ci/stage, clients")
+        raise AssertionError(f"{name} is not installed: see .ci/run")
     return path

@@ -1,0 +1,198 @@
+"""
+Accounts from a passwd-file as Dovecot has it: ``user:{SCHEME}hash[:...]``.
+
+The file is read again when it has changed.  A new version that cannot be read
+keeps the accounts of the old one.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from extretr.errors import StoreUnavailable
+from extretr.server.schemes import SCHEMES
+
+#: Slow verifications that may wait for a thread; more are told to try again.
+MOST_WAITING = 100
+
+#: Runs a function somewhere, and gives a Deferred of its result.
+Run = Callable[[Callable[[], bool]], "Deferred[bool]"]
+
+_SECRET = re.compile(r"\A\{(?P<scheme>[A-Za-z0-9.-]+)\}(?P<hash>.*)\Z", re.DOTALL)
+
+
+class Account(NamedTuple):
+    """
+    What the file says of a user.
+    """
+
+    scheme: str
+    hash: str
+
+
+def parse_line(line: bytes) -> tuple[bytes, Account] | None:
+    """
+    Read one line: a user and the account, None for a comment or an empty line.
+
+    Raises:
+        ValueError: where it is neither; the text holds no secret.
+    """
+    line = line.rstrip(b"\r\n")
+    if not line.strip() or line.startswith(b"#"):
+        return None
+    user, *fields = line.split(b":")
+    if not user or not fields:
+        raise ValueError("it is not user:{SCHEME}hash")
+    secret = fields[0].decode("utf-8", "surrogateescape")
+    found = _SECRET.match(secret)
+    account = Account("CRYPT", secret)
+    if found is not None:
+        account = Account(found["scheme"].upper(), found["hash"])
+    if not account.hash:
+        raise ValueError("it has no password")
+    return user, account
+
+
+@implementer(ICredentialsChecker)
+class PasswdFile:
+    """
+    Checks names and passwords against a passwd-file.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    _log = Logger()
+
+    def __init__(self, path: str, run: Run) -> None:
+        """
+        Args:
+            path: the file.
+            run: runs a slow verification where it does not stall other sessions.
+
+        Raises:
+            OSError: where the file cannot be read.
+        """
+        self._path = path
+        self._run = run
+        self._waiting = 0
+        self._version = self._stat()
+        self._accounts = self._read()
+
+    def requestAvatarId(self, credentials: Any) -> "Deferred[bytes]":
+        """
+        Give the name of a user whose password is right; a Deferred that may fail.
+
+        Whoever is not known is refused as one whose password is wrong, and takes as
+        long.
+        """
+        self._refresh()
+        user = credentials.username
+        account = self._accounts.get(user)
+        known = account is not None
+        if account is None:
+            account = next(iter(self._accounts.values()), None)
+        if account is None:
+            raise UnauthorizedLogin
+        verified = self._verify(account, credentials.password)
+
+        def decide(right: bool) -> bytes:
+            if not (known and right):
+                raise UnauthorizedLogin
+            return user
+
+        def broken(reason: Failure) -> bool:
+            if reason.check(StoreUnavailable):
+                return reason  # type: ignore[return-value]
+            # A hash that cannot be verified is refused as a wrong password is.
+            self._log.error(
+                "the password of {user} cannot be verified ({scheme}): {error}",
+                user=user.decode("utf-8", "replace"),
+                scheme=account.scheme,
+                error=type(reason.value).__name__,
+            )
+            return False
+
+        return verified.addErrback(broken).addCallback(decide)
+
+    def _verify(self, account: Account, password: bytes) -> "Deferred[bool]":
+        scheme = SCHEMES.get(account.scheme)
+        if scheme is None:
+            return maybeDeferred(_unknown, account.scheme)
+        if not scheme.slow:
+            return maybeDeferred(scheme.verify, password, account.hash)
+        if self._waiting >= MOST_WAITING:
+            return maybeDeferred(_tooMany)
+        self._waiting += 1
+        verified = self._run(lambda: scheme.verify(password, account.hash))
+
+        def done(result: Any) -> Any:
+            self._waiting -= 1
+            return result
+
+        return verified.addBoth(done)
+
+    def _stat(self) -> tuple[int, int, int]:
+        found = os.stat(self._path)
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _refresh(self) -> None:
+        """
+        Read the file again where it has changed; keep what is known where it fails.
+        """
+        try:
+            version = self._stat()
+            if version != self._version:
+                self._accounts = self._read()
+                self._version = version
+        except OSError as error:
+            self._log.error(
+                "users file {path} cannot be read, the accounts stay as they were:"
+                " {error}",
+                path=self._path,
+                error=error.strerror,
+            )
+
+    def _read(self) -> dict[bytes, Account]:
+        accounts: dict[bytes, Account] = {}
+        with open(self._path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    parsed = parse_line(line)
+                except ValueError as error:
+                    self._complain(number, str(error))
+                    continue
+                if parsed is None:
+                    continue
+                user, account = parsed
+                if user in accounts:
+                    self._complain(number, "the user has a line already")
+                    continue
+                if account.scheme not in SCHEMES:
+                    self._complain(number, f"unknown scheme {account.scheme}")
+                accounts[user] = account
+        return accounts
+
+    def _complain(self, number: int, what: str) -> None:
+        self._log.warn(
+            "users file {path}, line {number}: {what}",
+            path=self._path,
+            number=number,
+            what=what,
+        )
+
+
+def _unknown(scheme: str) -> bool:
+    raise LookupError(scheme)
+
+
+def _tooMany() -> bool:
+    raise StoreUnavailable

@@ -1,0 +1,82 @@
+"""
+Password schemes, under the names that Dovecot has for them.
+
+Each is verified and made by passlib; this module only tells which name is which.
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import NamedTuple
+
+from passlib.context import CryptContext
+from passlib.hash import (
+    argon2,
+    bcrypt,
+    ldap_salted_sha1,
+    sha256_crypt,
+    sha512_crypt,
+)
+
+#: bcrypt reads no more of a password; crypt(3) and Dovecot cut it off there.
+BCRYPT_OCTETS = 72
+
+#: What crypt(3) knows by the look of the hash alone.
+_CRYPT = CryptContext(
+    ["sha512_crypt", "sha256_crypt", "bcrypt", "md5_crypt", "des_crypt"]
+)
+
+
+class Scheme(NamedTuple):
+    """
+    How one scheme verifies and makes.
+    """
+
+    #: Whether a hash is that of a password.
+    verify: Callable[[bytes, str], bool]
+    #: Makes the hash of a password.
+    make: Callable[[bytes], str]
+    #: Whether it takes so long that other sessions would notice.
+    slow: bool
+
+
+def _plain(password: bytes, stored: str) -> bool:
+    return hmac.compare_digest(password, stored.encode("utf-8", "surrogateescape"))
+
+
+def _crypt(password: bytes, stored: str) -> bool:
+    if stored.startswith("$2"):
+        password = password[:BCRYPT_OCTETS]
+    return bool(_CRYPT.verify(password, stored))
+
+
+def _bcrypt(password: bytes, stored: str) -> bool:
+    return bool(bcrypt.verify(password[:BCRYPT_OCTETS], stored))
+
+
+def _ssha(password: bytes, stored: str) -> bool:
+    return bool(ldap_salted_sha1.verify(password, "{SSHA}" + stored))
+
+
+def _make_plain(password: bytes) -> str:
+    return password.decode("utf-8", "surrogateescape")
+
+
+def _make_ssha(password: bytes) -> str:
+    return str(ldap_salted_sha1.hash(password)).removeprefix("{SSHA}")
+
+
+_IN_CLEAR = Scheme(_plain, _make_plain, False)
+
+SCHEMES = {
+    "PLAIN": _IN_CLEAR,
+    "CLEARTEXT": _IN_CLEAR,
+    "CRYPT": Scheme(_crypt, sha512_crypt.hash, True),
+    "SHA256-CRYPT": Scheme(sha256_crypt.verify, sha256_crypt.hash, True),
+    "SHA512-CRYPT": Scheme(sha512_crypt.verify, sha512_crypt.hash, True),
+    "BLF-CRYPT": Scheme(_bcrypt, bcrypt.hash, True),
+    "ARGON2ID": Scheme(argon2.verify, argon2.hash, True),
+    "SSHA": Scheme(_ssha, _make_ssha, False),
+}
+
+#: What `extretr password` makes unless told otherwise.
+DEFAULT_SCHEME = "ARGON2ID"

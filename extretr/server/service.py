@@ -1,0 +1,146 @@
+"""
+Listening: a port that cannot be had is one line, and the end of the process.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+
+class ListenFailedError(Exception):
+    """
+    A port that cannot be listened on; twistd tells it to who started the daemon.
+    """
+
+
+def one_line(text: str) -> None:
+    """
+    Write one line to the terminal, past the log that twistd makes of stderr.
+    """
+    stream = sys.__stderr__
+    if stream is not None:
+        stream.write(f"extretr: {text}\n")
+        stream.flush()
+
+
+class Listener(Service):
+    """
+    Listens on one endpoint.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        description: str,
+        endpoint: IStreamServerEndpoint,
+        factory: IProtocolFactory,
+    ) -> None:
+        """
+        Args:
+            description: how the user named the endpoint.
+            endpoint: where to listen.
+            factory: makes the sessions.
+        """
+        self._description = description
+        self._endpoint = endpoint
+        self._factory = factory
+        self._port: Any = None
+        self._listening: Deferred[Any] | None = None
+        self._made_by = os.getpid()
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen, before any privilege is given up.
+
+        Raises:
+            ListenFailedError: where it cannot; in the foreground, SystemExit after one
+                line on the terminal.
+        """
+        super().privilegedStartService()
+        failures: list[Failure] = []
+        self._listening = maybeDeferred(self._endpoint.listen, self._factory)
+        self._listening.addCallbacks(self._listens, failures.append)
+        if failures:
+            self._fail(failures[0])
+
+    def startService(self) -> None:
+        """
+        Listen, unless that was done with privileges.
+        """
+        super().startService()
+        if self._listening is None:
+            self.privilegedStartService()
+
+    def stopService(self) -> "Deferred[Any]":
+        """
+        Stop listening; sessions that run are not touched.
+        """
+        super().stopService()
+        port, self._port = self._port, None
+        return maybeDeferred(lambda: port and port.stopListening())
+
+    def _listens(self, port: Any) -> None:
+        self._port = port
+        host = port.getHost()
+        self._log.info(
+            "{description}: listening on {host} port {port}",
+            description=self._description,
+            host=getattr(host, "host", getattr(host, "name", host)),
+            port=getattr(host, "port", "-"),
+        )
+
+    def _fail(self, reason: Failure) -> None:
+        text = f"cannot listen on {self._description}: {_why(reason)}"
+        self._log.error("{text}", text=text)
+        if os.getpid() != self._made_by:
+            # Forked into the background: twistd carries this to the foreground.
+            raise ListenFailedError(text)
+        one_line(text)
+        raise SystemExit(1)
+
+
+def _why(reason: Failure) -> str:
+    error = getattr(reason.value, "socketError", reason.value)
+    return getattr(error, "strerror", None) or str(error) or reason.type.__name__
+
+
+class HashingThreads(Service):
+    """
+    A few threads for slow password hashes, so that they never stall other sessions.
+
+    They are few, since some schemes take 64 MiB of memory each.
+    """
+
+    def __init__(self, reactor: Any, most: int = 2) -> None:
+        self._reactor = reactor
+        self._pool = ThreadPool(0, most, "extretr passwords")
+
+    def startService(self) -> None:
+        """
+        Start the threads, of which none is made before it is needed.
+        """
+        super().startService()
+        self._pool.start()
+
+    def stopService(self) -> None:
+        """
+        Wait for what is under way, and stop the threads.
+        """
+        super().stopService()
+        self._pool.stop()
+
+    def run(self, function: Callable[[], bool]) -> "Deferred[bool]":
+        """
+        Run *function* in a thread, as soon as one is free.
+        """
+        return deferToThreadPool(self._reactor, self._pool, function)

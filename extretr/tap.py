@@ -1,0 +1,298 @@
+"""
+The door for twistd: what ``twistd extretr run`` takes, and how it is wired.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.portal import Portal
+from twisted.cred.strcred import AuthOptionMixin
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.task import coiterate
+from twisted.logger import Logger
+from twisted.python import usage
+
+from extretr.embedded import Embedded, data_folder
+from extretr.interfaces import IStore
+from extretr.server.accounts import PasswdFile
+from extretr.server.factory import MaildropFactory, MaildropRealm
+from extretr.server.service import HashingThreads, Listener
+from extretr.stores.lock import MOST_TAKEOVER_AFTER
+from extretr.stores.maildir import MaildirStore
+from extretr.stores.mbox import MboxStore
+from extretr.stores.paths import PathTemplate
+from extretr.stores.unique_ids import UNIQUE_IDS
+
+DEFAULT_LISTEN = "tcp:8110:interface=127.0.0.1"
+
+MAIL_KINDS = ("maildir", "mbox", "mboxrd")
+
+
+class RunOptions(usage.Options, AuthOptionMixin):
+    """
+    The options of ``twistd extretr run``.
+    """
+
+    supportedInterfaces = (IUsernamePassword,)
+
+    synopsis = "[--mail KIND:PATH --users FILE] [--listen ENDPOINT]... [options]"
+
+    longdesc = """\
+Serve mail by POP3, so that an interrupted download goes on where it stopped
+(RETR msg offset).  With no option at all a sample maildrop is served on
+loopback, and what to type next is printed.
+
+Examples: twistd -n extretr run --mail maildir:/srv/mail/%u --users
+/etc/extretr/users; with TLS for the world: --listen
+ssl:995:privateKey=key.pem:certKey=cert.pem.  "extretr password USER" prints a
+line for the users file."""
+
+    optParameters = [
+        [
+            "mail",
+            "m",
+            None,
+            "Where maildrops rest: maildir:PATH, mbox:PATH or mboxrd:PATH."
+            " %u is the user, %n the part before @, %d the domain.",
+        ],
+        [
+            "users",
+            "u",
+            None,
+            "Accounts: a passwd-file as Dovecot has it, user:{SCHEME}hash[:...]."
+            " Or use --auth.",
+        ],
+        [
+            "state",
+            None,
+            None,
+            "Where the index and the session locks lie (may hold %u, %n, %d)."
+            " [default: in the Maildir; for mbox the state folder of the user]",
+        ],
+        [
+            "unique-ids",
+            None,
+            "name",
+            "What UIDL gives for a Maildir: name, or what dovecot or courier gave,"
+            " so that nobody who moves here downloads everything again.",
+        ],
+        [
+            "takeover-after",
+            None,
+            "15",
+            "Seconds that a login waits for a sign of life of the session that holds"
+            f" the maildrop, before it takes over; at most {MOST_TAKEOVER_AFTER:g}.",
+        ],
+    ]
+
+    optFlags = [
+        [
+            "allow-plaintext",
+            None,
+            "Take passwords without TLS from other hosts too.",
+        ],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, description: str) -> None:
+        """
+        Listen on a Twisted server endpoint; may be given more than once.
+
+        [default: tcp:8110:interface=127.0.0.1]
+        """
+        self["listen"].append(description)
+
+    opt_l = opt_listen
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse; whatever is wrong is one line on the terminal, and exit status 1.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise SystemExit(
+                f"extretr run: {error} (twistd extretr run --help tells more)"
+            ) from None
+
+    def parseArgs(self, *rest: str) -> None:
+        """
+        Take no arguments.
+
+        Raises:
+            UsageError: where there are any.
+        """
+        if rest:
+            raise usage.UsageError(f"unexpected argument {rest[0]!r}")
+
+    def postOptions(self) -> None:
+        """
+        Check all that can be checked before anything is started.
+
+        Raises:
+            UsageError: with one line that says what to do.
+        """
+        self["checkers"] = self.get("credCheckers", [])
+        known = bool(self["users"] or self["checkers"])
+        if self["mail"] and not known:
+            raise usage.UsageError("--mail needs --users FILE or --auth")
+        if known and not self["mail"]:
+            raise usage.UsageError("--users and --auth need --mail KIND:PATH")
+        if self["users"] and self["checkers"]:
+            raise usage.UsageError("--users and --auth exclude each other")
+        if self["unique-ids"] not in UNIQUE_IDS:
+            raise usage.UsageError(
+                f"--unique-ids is one of {', '.join(sorted(UNIQUE_IDS))}"
+            )
+        self["takeover-after"] = _seconds(self["takeover-after"])
+        if self["mail"]:
+            self._checkMail()
+        elif self["state"] is not None or self["unique-ids"] != "name":
+            raise usage.UsageError("--state and --unique-ids need --mail KIND:PATH")
+
+    def _checkMail(self) -> None:
+        kind, _, path = self["mail"].partition(":")
+        if kind not in MAIL_KINDS or not path:
+            raise usage.UsageError(
+                f"--mail is KIND:PATH, with KIND one of {', '.join(MAIL_KINDS)}"
+            )
+        if kind != "maildir" and self["unique-ids"] != "name":
+            raise usage.UsageError("--unique-ids is for maildir: only")
+        self["kind"] = kind
+        self["template"] = _template("--mail", path)
+        root = os.fsdecode(self["template"].root)
+        if not os.path.isdir(root):
+            raise usage.UsageError(f"--mail: there is no folder {root}")
+        if self["state"] is not None:
+            state = os.path.abspath(self["state"])
+            if "%" not in state:
+                state = os.path.join(state, "%u")
+            self["state"] = _template("--state", state)
+
+
+class Options(usage.Options):
+    """
+    The options of ``twistd extretr``: its sub-commands.
+    """
+
+    subCommands = [["run", None, RunOptions, "Serve mail by POP3 (the default)."]]
+    defaultSubCommand = "run"
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MOST_TAKEOVER_AFTER:
+        raise usage.UsageError(
+            f"--takeover-after is a number of seconds, at most {MOST_TAKEOVER_AFTER:g}"
+        )
+    return seconds
+
+
+def _template(option: str, path: str) -> PathTemplate:
+    try:
+        return PathTemplate(os.fsencode(os.path.abspath(path)))
+    except ValueError as error:
+        raise usage.UsageError(f"{option}: {error}") from None
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """
+    Wire the server together.
+
+    Raises:
+        SystemExit: with one line, where it cannot be.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    run: Any = options.subOptions
+    service = MultiService()
+    threads = HashingThreads(reactor)
+    threads.setServiceParent(service)
+    listen = run["listen"] or [DEFAULT_LISTEN]
+    if run["mail"]:
+        mail, store = run["mail"], _store(run, reactor)
+        checkers = run["checkers"] or [_accounts(run["users"], threads)]
+    else:
+        embedded = _embedded(listen)
+        mail = f"maildir:{embedded.maildir}"
+        store = MaildirStore(
+            template=PathTemplate(os.fsencode(embedded.folder) + b"/mail/%u"),
+            clock=reactor,
+            cooperate=coiterate,
+            takeover_after=run["takeover-after"],
+        )
+        checkers = [_accounts(str(embedded.users), threads)]
+    portal = Portal(MaildropRealm(store), checkers)
+    factory = MaildropFactory(portal, requireTLS=not run["allow-plaintext"])
+    for description in listen:
+        try:
+            endpoint = serverFromString(reactor, description)
+        except Exception as error:
+            # Each endpoint parser has its own errors (ValueError, IndexError of a
+            # missing systemd socket, those of a certificate that cannot be read).
+            raise SystemExit(f"extretr: --listen {description}: {error}") from None
+        Listener(description, endpoint, factory).setServiceParent(service)
+    Logger("extretr").info("mail rests in {mail}", mail=mail)
+    return service
+
+
+def _store(run: Any, reactor: Any) -> IStore:
+    common = {
+        "template": run["template"],
+        "clock": reactor,
+        "cooperate": coiterate,
+        "state": run["state"],
+        "takeover_after": run["takeover-after"],
+    }
+    if run["kind"] == "maildir":
+        return MaildirStore(unique_ids=run["unique-ids"], **common)
+    return MboxStore(quoting=run["kind"] == "mboxrd", **common)
+
+
+def _accounts(path: str, threads: HashingThreads) -> ICredentialsChecker:
+    try:
+        return PasswdFile(os.path.abspath(path), threads.run)
+    except OSError as error:
+        raise SystemExit(f"extretr: --users {path}: {error.strerror}") from None
+
+
+def _embedded(listen: list[str]) -> Embedded:
+    """
+    Make the embedded default, and tell the terminal how to use it.
+
+    It has a password that a terminal has shown, so it is for loopback only.
+    """
+    for description in listen:
+        if not _is_loopback(description):
+            raise SystemExit(
+                f"extretr: --listen {description} is not on loopback: give --mail and"
+                " --users too"
+            )
+    try:
+        embedded = Embedded(Path(data_folder()))
+    except OSError as error:
+        raise SystemExit(
+            f"extretr: cannot make {data_folder()}: {error.strerror}"
+        ) from None
+    _, port, *_ = listen[0].split(":")
+    # Before the log begins: the password belongs to the terminal alone.
+    sys.stdout.write(embedded.advice("127.0.0.1", int(port)))
+    sys.stdout.flush()
+    return embedded
+
+
+def _is_loopback(description: str) -> bool:
+    kind, port, *rest = description.split(":")
+    return kind in ("tcp", "ssl") and port.isdigit() and "interface=127.0.0.1" in rest

@@ -1,0 +1,41 @@
+"""
+Twisted's own POP3 tests, with the server classes swapped for ours.
+
+``python -m tests.interop.twisted_suite`` runs them and prints a line for each test
+that did not pass: its name, and how it ended.
+"""
+
+import sys
+
+#: The modules of Twisted's tests that a POP3 server class concerns.
+MODULES = ("twisted.mail.test.test_pop3", "twisted.mail.test.test_mail")
+
+
+def main() -> int:
+    """
+    Swap, run, and report; the exit status tells only whether it ran at all.
+    """
+    from twisted.mail import pop3, protocols
+
+    from extretr import ExtendedPOP3, ExtendedVirtualPOP3
+
+    # Before the test modules are imported: they subclass these.
+    pop3.POP3 = ExtendedPOP3
+    protocols.VirtualPOP3 = ExtendedVirtualPOP3
+    protocols.POP3Factory.protocol = ExtendedVirtualPOP3
+
+    from twisted.trial.reporter import TestResult
+    from twisted.trial.runner import TestLoader, TrialSuite
+
+    result = TestResult()
+    loader = TestLoader()
+    TrialSuite([loader.loadByName(name) for name in MODULES]).run(result)
+    for outcome, failed in (("fails", result.failures), ("errs", result.errors)):
+        for test, _ in failed:
+            print(f"{test.id()}\t{outcome}")
+    print(f"{result.testsRun} run, {result.successes} passed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
