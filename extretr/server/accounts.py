@@ -87,7 +87,7 @@ class PasswdFile:
         self._version = self._stat()
         self._accounts = self._read()
 
-    def requestAvatarId(self, credentials: Any) -> "Deferred[bytes]":
+    def requestAvatarId(self, credentials: Any) -> Any:
         """
         Give the name of a user whose password is right; a Deferred that may fail.
 

@@ -5,20 +5,17 @@ The POP3 server protocol with the extended RETR: its commands.
 ready-made classes go where `POP3` and `VirtualPOP3` went.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.credentials import UsernamePassword
-from twisted.cred.error import LoginFailed, UnauthorizedLogin
+from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import ISSLTransport
 from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
 from extretr.errors import BadSyntax, NoSuchMessage
 from extretr.interfaces import ISeekableMessage
-from extretr.server.peers import is_local
-from extretr.server.session import SessionMixin
+from extretr.server.login import LoginMixin
 from extretr.server.transfer import MessageBlocks, line_blocks
 from extretr.syntax import as_unique_id, parse_index, parse_number, printable, success
 from extretr.wire import LineCounter
@@ -35,19 +32,13 @@ BAD_NUMBER_OR_OFFSET = b"Bad message number or offset argument"
 LINES_A_TURN = 1000
 
 
-class ExtendedRETRMixin(SessionMixin):
+class ExtendedRETRMixin(LoginMixin):
     """
     RETR with an offset, and RFC 1939 as it is written, for any POP3 server class.
 
     To come first among the bases: ``class Mine(ExtendedRETRMixin, TheirPOP3)``.
     """
 
-    #: Whether passwords are refused in clear, but for peers on this host.
-    requireTLS = False
-
-    # What a subclass of twisted.mail.pop3.POP3 has.
-    authenticateUserPASS: Callable[..., Any]
-    authenticateUserAPOP: Callable[..., Any]
     _highest: int
 
     # Capabilities (RFC 2449; draft, section 4)
@@ -72,70 +63,6 @@ class ExtendedRETRMixin(SessionMixin):
         lines = [b"%b\r\n" % tag for tag in self.listCapabilities()]
         self.transport.write(
             b"".join([success(b"I can do the following:"), *lines, b".\r\n"])
-        )
-
-    # AUTHORIZATION
-
-    def do_USER(self, user: bytes) -> None:
-        """
-        Take the name of the user.
-        """
-        if not self._mayLogInInClear():
-            self.failResponse(b"passwords are taken over TLS only")
-            return
-        super().do_USER(user)  # type: ignore[misc]
-
-    def do_PASS(self, *words: bytes) -> None:
-        """
-        Take the password, which may hold spaces, and log in.
-        """
-        if self._userIs is None:
-            self.failResponse(b"USER required before PASS")
-            return
-        user, self._userIs = self._userIs, None
-        password = b" ".join(words)
-        self._logIn(user, lambda: self.authenticateUserPASS(user, password))
-
-    def do_APOP(self, user: bytes, digest: bytes) -> None:
-        """
-        Log in by APOP, as far as the portal can.
-        """
-        self._logIn(user, lambda: self.authenticateUserAPOP(user, digest))
-
-    def _logIn(self, user: bytes, authenticate: Callable[[], Any]) -> None:
-        login = maybeDeferred(authenticate)
-        login.addCallbacks(self._loggedIn, self._notLoggedIn, callbackArgs=(user,))
-        login.addErrback(self._replyTo)
-        self._hold(login)
-
-    def _loggedIn(self, result: Any, user: bytes) -> None:
-        interface, mailbox, logout = result
-        if self._over:
-            # The peer hung up while it waited: nobody will log out for it.
-            self._logOut(logout)
-            return
-        if interface is not pop3.IMailbox:
-            self._logOut(logout)
-            self._log.error("the realm gave no IMailboxPOP3 but {it}", it=interface)
-            self.failResponse(b"Authentication failed")
-            return
-        self.user = user
-        self.mbox = mailbox
-        self._onLogout = logout
-        self.successResponse(b"Authentication succeeded")
-
-    def _notLoggedIn(self, reason: Failure) -> None:
-        # VirtualPOP3 raises POP3Error for a domain that it does not serve: who
-        # guesses names learns nothing from it.
-        reason.trap(LoginFailed, pop3.POP3Error)
-        if not self._over:
-            self.failResponse(b"Authentication failed")
-
-    def _mayLogInInClear(self) -> bool:
-        return (
-            not self.requireTLS
-            or ISSLTransport.providedBy(self.transport)
-            or is_local(self.transport.getPeer())
         )
 
     # TRANSACTION

@@ -20,6 +20,10 @@ from passlib.hash import (
 #: bcrypt reads no more of a password; crypt(3) and Dovecot cut it off there.
 BCRYPT_OCTETS = 72
 
+# The backends load lazily, and not safely from two threads at once.
+argon2.set_backend()
+bcrypt.set_backend()
+
 #: What crypt(3) knows by the look of the hash alone.
 _CRYPT = CryptContext(
     ["sha512_crypt", "sha256_crypt", "bcrypt", "md5_crypt", "des_crypt"]

@@ -111,7 +111,7 @@ class Listener(Service):
 
 def _why(reason: Failure) -> str:
     error = getattr(reason.value, "socketError", reason.value)
-    return getattr(error, "strerror", None) or str(error) or reason.type.__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 class HashingThreads(Service):

@@ -7,9 +7,7 @@ run, every command gets exactly one reply, over-long lines are refused and
 forgotten, the queue is bounded, and a peer that stalls is let go.
 """
 
-import inspect
 from collections.abc import Callable, Coroutine, Iterator
-from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -20,15 +18,13 @@ from twisted.python.failure import Failure
 from extretr.errors import Refusal
 from extretr.interfaces import ISeekableMailbox
 from extretr.mailbox import SeekableMailbox
+from extretr.server.handlers import takes
+from extretr.server.lines import LinesMixin
 from extretr.server.liveness import TransportSession
 from extretr.server.output import Output
 from extretr.server.peers import host_of
-from extretr.server.transfer import Transfer, TransferCutError, drain
-from extretr.syntax import LINE_LIMIT, failure, printable, success
-
-#: Octets of commands that may wait while one is being answered; then no more is
-#: read from the peer until it is done.
-INPUT_LIMIT = 4096
+from extretr.server.transfer import Transfer, TransferCutError
+from extretr.syntax import failure, printable, success
 
 #: Commands that stock code may queue while one is being answered.
 QUEUE_LIMIT = 64
@@ -38,7 +34,7 @@ _LOGIN_COMMANDS = frozenset({b"USER", b"PASS", b"APOP", b"AUTH", b"RPOP"})
 SERVER_ERROR = b"[SYS/TEMP] server error, try again later"
 
 
-class SessionMixin:
+class SessionMixin(LinesMixin):
     """
     How a session of `twisted.mail.pop3.POP3` takes commands and ends.
 
@@ -62,28 +58,19 @@ class SessionMixin:
     #: IReactorTime; the global reactor where it is None.
     clock: Any = None
 
-    transport: Any
     factory: Any
-    blocked: Any
     state: str
     schedule: Any
     portal: Any
 
     _mailbox: Any = None
-    _buffer = b""
-    _taken = 0
     _logged = False
-    _discarding = False
-    _working = False
-    _paused = False
-    _over = False
     _updating = False
     _transfer: Transfer | None = None
     _pending: "Deferred[Any] | None" = None
     _acknowledged: int | None = None
     _onLogout: Callable[[], object] | None
     _userIs: bytes | None
-    session: TransportSession | None = None
 
     # The mailbox, adapted whoever sets it
 
@@ -127,84 +114,6 @@ class SessionMixin:
         self.session.start()
         super().makeConnection(output)  # type: ignore[misc]
 
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Take octets from the peer; answer the commands that they complete.
-        """
-        if self.session is not None:
-            self.session.received()
-        if self._over:
-            return
-        self._buffer += data
-        self._work()
-
-    def _work(self) -> None:
-        """
-        Answer the commands in the buffer, one after another, until one takes time.
-        """
-        if self._working or self._over:
-            return
-        self._working = True
-        output = self.transport if isinstance(self.transport, Output) else None
-        if output is not None:
-            output.cork()
-        try:
-            while self.blocked is None and not self._stopped():
-                line = self._nextLine()
-                if line is None:
-                    break
-                self.lineReceived(line)  # type: ignore[attr-defined]
-                if output is not None and self.blocked is None and output.isClogged():
-                    # The peer asks faster than it reads.
-                    self._hold(self._carry(drain()))
-        finally:
-            self._working = False
-            if output is not None:
-                output.uncork()
-        self._regulate()
-
-    def _stopped(self) -> bool:
-        return self._over or bool(getattr(self.transport, "disconnecting", False))
-
-    def _nextLine(self) -> bytes | None:
-        """
-        Take one line out of the buffer; one that is too long is refused and forgotten.
-        """
-        while True:
-            end = self._buffer.find(b"\r\n", self._taken)
-            if end < 0:
-                self._buffer, self._taken = self._buffer[self._taken :], 0
-                if len(self._buffer) > LINE_LIMIT:
-                    # A CR at the end may be half of what ends the line.
-                    self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
-                    self._refuseLong()
-                return None
-            line = self._buffer[self._taken : end]
-            self._taken = end + 2
-            if len(line) > LINE_LIMIT - 2:
-                self._refuseLong()
-            elif not self._discarding:
-                return line
-            self._discarding = False
-
-    def _refuseLong(self) -> None:
-        if not self._discarding:
-            self._discarding = True
-            self.failResponse(b"command line too long")
-
-    def _regulate(self) -> None:
-        """
-        Read on from the peer, or let it wait, by how much of it waits already.
-        """
-        waiting = len(self._buffer) - self._taken
-        full = waiting > INPUT_LIMIT and self.blocked is not None
-        if full == self._paused or self._stopped():
-            return
-        act = "pauseProducing" if full else "resumeProducing"
-        if hasattr(self.transport, act):
-            getattr(self.transport, act)()
-            self._paused = full
-
     # Commands
 
     def processCommand(self, command: bytes, *arguments: bytes) -> Any:
@@ -221,7 +130,7 @@ class SessionMixin:
             return None
         try:
             handler = self._handlerOf(command.upper())
-            if not _takes(handler, len(arguments)):
+            if not takes(handler, len(arguments)):
                 raise pop3.POP3Error(b"wrong number of arguments")
             return handler(*arguments)
         except Exception:
@@ -369,7 +278,7 @@ class SessionMixin:
         Let go of everything; delete nothing.
         """
         self._finish(self.ending)
-        self._buffer, self._taken = b"", 0
+        self._forget()
         if self._transfer is not None:
             self._transfer.stopProducing()
         logout, self._onLogout = self._onLogout, None
@@ -417,36 +326,6 @@ class SessionMixin:
         Send a negative response line of at most 512 octets.
         """
         self.transport.write(failure(_octets(message)))
-
-
-@lru_cache(maxsize=256)
-def _arity(function: Callable[..., Any]) -> tuple[int, float]:
-    """
-    Give the least and the most positional arguments that *function* takes.
-    """
-    least, most = 0, 0.0
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            most = float("inf")
-        elif parameter.kind in (
-            parameter.POSITIONAL_ONLY,
-            parameter.POSITIONAL_OR_KEYWORD,
-        ):
-            most += 1
-            least += parameter.default is parameter.empty
-    return least, most
-
-
-def _takes(handler: Callable[..., Any], count: int) -> bool:
-    """
-    Tell whether a bound method, or a function, takes *count* arguments.
-    """
-    function = getattr(handler, "__func__", None)
-    if function is None:
-        least, most = _arity(handler)
-        return least <= count <= most
-    least, most = _arity(function)
-    return least <= count + 1 <= most
 
 
 def _octets(message: Any) -> bytes:

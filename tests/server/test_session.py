@@ -15,8 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from extretr.errors import InUse
+from extretr.server.lines import INPUT_LIMIT
 from extretr.server.protocol import ExtendedPOP3, ExtendedRETRMixin
-from extretr.server.session import INPUT_LIMIT, QUEUE_LIMIT
+from extretr.server.session import QUEUE_LIMIT
 from tests.server.dialogue import DialogueTestCase, ListMailbox
 
 

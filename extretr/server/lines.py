@@ -1,0 +1,126 @@
+"""
+Lines in: commands as they come, within their limits, one at a time.
+
+Commands that were pipelined wait, as octets, until the one before them is answered.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from extretr.server.liveness import TransportSession
+from extretr.server.output import Output
+from extretr.server.transfer import drain
+from extretr.syntax import LINE_LIMIT
+
+#: Octets of commands that may wait while one is being answered; then no more is
+#: read from the peer until it is done.
+INPUT_LIMIT = 4096
+
+
+class LinesMixin:
+    """
+    How a session takes lines from its transport.
+    """
+
+    #: The peer's signs of life, once there is a connection.
+    session: TransportSession | None = None
+
+    transport: Any
+    #: None, or a list while a command is being answered (as stock has it).
+    blocked: Any
+    lineReceived: Callable[[bytes], Any]
+    failResponse: Callable[..., None]
+    _hold: Callable[[Any], Any]
+    _carry: Callable[[Iterator[bytes]], Any]
+
+    _buffer = b""
+    _taken = 0
+    _discarding = False
+    _working = False
+    _paused = False
+    #: Whether the session takes no more commands.
+    _over = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take octets from the peer; answer the commands that they complete.
+        """
+        if self.session is not None:
+            self.session.received()
+        if self._over:
+            return
+        self._buffer += data
+        self._work()
+
+    def _work(self) -> None:
+        """
+        Answer the commands in the buffer, one after another, until one takes time.
+        """
+        if self._working or self._over:
+            return
+        self._working = True
+        output = self.transport if isinstance(self.transport, Output) else None
+        if output is not None:
+            output.cork()
+        try:
+            while self.blocked is None and not self._stopped():
+                line = self._nextLine()
+                if line is None:
+                    break
+                self.lineReceived(line)
+                if output is not None and self.blocked is None and output.isClogged():
+                    # The peer asks faster than it reads.
+                    self._hold(self._carry(drain()))
+        finally:
+            self._working = False
+            if output is not None:
+                output.uncork()
+        self._regulate()
+
+    def _stopped(self) -> bool:
+        return self._over or bool(getattr(self.transport, "disconnecting", False))
+
+    def _nextLine(self) -> bytes | None:
+        """
+        Take one line out of the buffer; one that is too long is refused and forgotten.
+        """
+        while True:
+            end = self._buffer.find(b"\r\n", self._taken)
+            if end < 0:
+                self._buffer, self._taken = self._buffer[self._taken :], 0
+                if len(self._buffer) > LINE_LIMIT:
+                    # A CR at the end may be half of what ends the line.
+                    self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
+                    self._refuseLong()
+                return None
+            line = self._buffer[self._taken : end]
+            self._taken = end + 2
+            if len(line) > LINE_LIMIT - 2:
+                self._refuseLong()
+            elif not self._discarding:
+                return line
+            self._discarding = False
+
+    def _refuseLong(self) -> None:
+        if not self._discarding:
+            self._discarding = True
+            self.failResponse(b"command line too long")
+
+    def _regulate(self) -> None:
+        """
+        Read on from the peer, or let it wait, by how much of it waits already.
+        """
+        waiting = len(self._buffer) - self._taken
+        full = waiting > INPUT_LIMIT and self.blocked is not None
+        if full == self._paused or self._stopped():
+            return
+        act = "pauseProducing" if full else "resumeProducing"
+        if hasattr(self.transport, act):
+            getattr(self.transport, act)()
+            self._paused = full
+
+    def _forget(self) -> None:
+        """
+        Forget the commands that wait.
+        """
+        self._buffer, self._taken = b"", 0

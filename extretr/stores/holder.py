@@ -1,0 +1,266 @@
+"""
+Who holds a maildrop: the record of the session lock, and the file that it lies in.
+
+The record is replaced as a whole (written aside, then renamed), so a reader sees an
+old one or a new one and never a torn one.  Whoever replaces or removes it holds the
+guard, a flock on a file beside it, and holds that for as long as the change takes.
+The guard stays when the record goes: a lock file that is removed is two locks.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import stat
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass
+from functools import cache
+from types import TracebackType
+
+#: Octets; a record has about 200.
+RECORD_LIMIT = 4096
+
+
+@dataclass(slots=True)
+class Record:
+    """
+    The holder of a maildrop, and how far it has answered those who contest it.
+    """
+
+    #: Names one holding of the lock, and no other ever.
+    token: str
+    #: The host and the namespace in which the process number means something.
+    host: str
+    pid: int
+    #: When the process started, in the kernel's units; empty where it is not told.
+    started: str
+    #: The number of the last contest that was opened against this token.
+    contest: int = 0
+    #: The last contest after whose opening the holder has shown a sign of life.
+    answered: int = 0
+
+    @classmethod
+    def of_this_process(cls, token: str) -> "Record":
+        """
+        Give a new record for this process.
+        """
+        pid = os.getpid()
+        return cls(token, host_identity(), pid, _state_and_start(pid)[1])
+
+    @classmethod
+    def parse(cls, octets: bytes) -> "Record | None":
+        """
+        Give the record that *octets* hold, None where they hold none.
+        """
+        try:
+            fields = json.loads(octets)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(fields, dict) or set(fields) != set(_FIELDS):
+            return None
+        if any(type(fields[name]) is not kind for name, kind in _FIELDS.items()):
+            return None
+        if fields["pid"] <= 0 or not fields["token"]:
+            return None
+        return cls(**fields)
+
+    def format(self) -> bytes:
+        """
+        Give the octets that `parse` reads.
+        """
+        return json.dumps(asdict(self)).encode("ascii") + b"\n"
+
+    def is_of_dead_process(self) -> bool:
+        """
+        Tell whether the process is known to have ended.
+
+        Of another host, or another container, nothing can be known.
+        """
+        if self.host != host_identity():
+            return False
+        state, started = _state_and_start(self.pid)
+        if state:
+            return state in "ZX" or (self.started != "" and started != self.started)
+        # No /proc, or one that hides the processes of others (hidepid).
+        try:
+            os.kill(self.pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            pass
+        return False
+
+
+_FIELDS: dict[str, type] = {
+    "token": str,
+    "host": str,
+    "pid": int,
+    "started": str,
+    "contest": int,
+    "answered": int,
+}
+
+
+@cache
+def host_identity() -> str:
+    """
+    Give what tells this boot of this host, and this pid namespace, from all others.
+    """
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _state_and_start(pid: int) -> tuple[str, str]:
+    """
+    Give the state letter and the start time of a process, both empty if not told.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            line = file.read()
+    except OSError:
+        return "", ""
+    # The name of the program, in brackets, may hold blanks and brackets itself.
+    fields = line.rpartition(b")")[2].split()
+    if len(fields) < 20:
+        return "", ""
+    return fields[0].decode("ascii"), fields[19].decode("ascii")
+
+
+class Guard:
+    """
+    The right to change the record, until it is closed.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def __enter__(self) -> "Guard":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """
+        Let others change the record; closing twice is no error.
+        """
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class RecordFile:
+    """
+    The file in which the record lies; every method may raise OSError.
+    """
+
+    def __init__(self, path: bytes) -> None:
+        self._path = path
+        self._guard_path = path + b".guard"
+        self._new_path = path + b".new"
+
+    def make_folder(self) -> None:
+        """
+        Make the folder of the record, not what is above it: that may be unmounted.
+        """
+        try:
+            os.mkdir(os.path.dirname(self._path) or b".", 0o700)
+        except FileExistsError:
+            pass
+
+    def guard(self) -> Guard | None:
+        """
+        Take the guard, or give None where another has it: it never waits.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        while True:
+            descriptor = os.open(self._guard_path, flags, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _same_file(descriptor, self._guard_path):
+                    guard, descriptor = Guard(descriptor), -1
+                    return guard
+            except BlockingIOError:
+                return None
+            finally:
+                if descriptor >= 0:
+                    os.close(descriptor)
+
+    def signature(self) -> Hashable:
+        """
+        Give what changes whenever the record does, None where there is none.
+        """
+        try:
+            return _signature(os.stat(self._path, follow_symlinks=False))
+        except FileNotFoundError:
+            return None
+
+    def read(self) -> Record | None:
+        """
+        Give the record, None where there is none or it is corrupt.
+        """
+        return self.read_signed()[0]
+
+    def read_signed(self) -> tuple[Record | None, Hashable]:
+        """
+        Give the record and its signature.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(self._path, flags)
+        except FileNotFoundError:
+            return None, None
+        try:
+            status = os.fstat(descriptor)
+            regular = stat.S_ISREG(status.st_mode)
+            octets = os.read(descriptor, RECORD_LIMIT) if regular else b""
+        finally:
+            os.close(descriptor)
+        return Record.parse(octets), _signature(status)
+
+    def write(self, record: Record) -> None:
+        """
+        Replace the record; only under the guard.
+        """
+        try:
+            # What a crash has left, or somebody else has laid there.
+            os.unlink(self._new_path)
+        except FileNotFoundError:
+            pass
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        # Not synced to the disk: after a crash of the host nobody holds it anyway.
+        with open(os.open(self._new_path, flags, 0o600), "wb") as file:
+            file.write(record.format())
+        os.rename(self._new_path, self._path)
+
+    def remove(self) -> None:
+        """
+        Remove the record; only under the guard.
+        """
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:
+            pass
+
+
+def _signature(status: os.stat_result) -> Hashable:
+    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _same_file(descriptor: int, path: bytes) -> bool:
+    """
+    Tell whether *path* still names the open file: it may have been removed meanwhile.
+    """
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
