@@ -18,8 +18,8 @@ from extretr.errors import MessageChanged, NoSuchMessage, NotAllDeleted
 from extretr.interfaces import IMaildrop, IStoredFile
 from extretr.message import SeekableMessage, measuring
 from extretr.offsets import Measured
+from extretr.stores.held import Held
 from extretr.stores.index import Index
-from extretr.stores.lock import Held
 
 #: Runs an iterator to its end, a step a turn; the Deferred fires then.
 Cooperate = Callable[[Iterator[None]], "Deferred[Any]"]
@@ -64,7 +64,7 @@ class Maildrop:
 
     # What a store says.
 
-    def _openEntry(self, entry: Entry) -> tuple[IStoredFile, Callable[[], bool]]:
+    def _openEntry(self, entry: Entry) -> tuple[Any, Callable[[], bool]]:
         """
         Open the stored form, with a check whether it is still the same.
 
@@ -196,7 +196,7 @@ class Maildrop:
             raise MessageChanged
         return SeekableMessage(entry.measured, lambda: self._openListed(entry))
 
-    def _openListed(self, entry: Entry) -> tuple[IStoredFile, Callable[[], bool]]:
+    def _openListed(self, entry: Entry) -> tuple[Any, Callable[[], bool]]:
         try:
             return self._openEntry(entry)
         except MessageChanged:
@@ -245,6 +245,26 @@ def _keeper(
         index.remember(entry.key, entry.signature, measured)
 
     return keep
+
+
+class _NothingHeld:
+    """
+    The lock of a maildrop that has no place: nothing is there to be protected.
+    """
+
+    def whileOurs(self, action: Callable[[], Any]) -> Any:
+        return action()
+
+    def release(self) -> None:
+        pass
+
+
+def empty_maildrop(cooperate: Cooperate) -> Maildrop:
+    """
+    Give the maildrop of a user for whom no mail has come yet.
+    """
+    nothing: Any = _NothingHeld()
+    return Maildrop([], Index(None), nothing, cooperate)
 
 
 def whole_removal(entries: list[Entry], remove: Callable[[Entry], None]) -> None:

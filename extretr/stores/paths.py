@@ -1,0 +1,58 @@
+"""
+Where a user's mail lies: a path with a place for the user's name in it.
+"""
+
+import re
+
+from extretr.errors import UnsafeUser
+from extretr.syntax import split_user
+
+_SEQUENCE = re.compile(rb"%(.?)", re.DOTALL)
+
+
+class PathTemplate:
+    """
+    A path in which %u stands for the user, %n for the part before @, %d for the domain.
+    """
+
+    def __init__(self, path: bytes) -> None:
+        """
+        Take a path; %% stands for a percent sign.
+
+        Raises:
+            ValueError: for any other sequence that begins with %.
+        """
+        for sequence in _SEQUENCE.finditer(path):
+            if sequence[1] not in (b"u", b"n", b"d", b"%"):
+                name = sequence[0].decode("utf-8", "replace")
+                raise ValueError(f"{name} is none of %u, %n, %d and %%")
+        self._path = path
+
+    @property
+    def root(self) -> bytes:
+        """
+        The folder that all paths lie below, or the path itself where it is just one.
+        """
+        fixed = re.split(rb"%[und]", self._path, maxsplit=1)
+        path = fixed[0].replace(b"%%", b"%")
+        if len(fixed) == 1:
+            return path
+        return path.rpartition(b"/")[0] or (b"/" if path.startswith(b"/") else b".")
+
+    def expand(self, user: bytes) -> bytes:
+        """
+        Give the path for a user.
+
+        Raises:
+            UnsafeUser: where the name must not become part of a path, or lacks the
+                domain that %d asks for.
+        """
+        local, domain = split_user(user)
+        parts = {b"u": user, b"n": local, b"d": domain, b"%": b"%"}
+
+        def replace(sequence: "re.Match[bytes]") -> bytes:
+            if not parts[sequence[1]]:
+                raise UnsafeUser
+            return parts[sequence[1]]
+
+        return _SEQUENCE.sub(replace, self._path)

@@ -1,0 +1,137 @@
+"""
+The unique-ids of a Maildir: its own names, or those that another server gave.
+
+Who moves here from Dovecot or Courier keeps the unique-ids that clients remember,
+so that nobody downloads everything again.  What the other server's list does not
+have goes by its name.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.logger import Logger
+
+from extretr.syntax import as_unique_id, is_unique_id
+
+_log = Logger()
+
+_DOVECOT_HEADER = re.compile(rb"3 (?:.* )?V(\d+)(?: .*)?|1 (\d+) \d+")
+_DOVECOT_LINE = re.compile(rb"(\d+)((?: [^ :]+)*) :?([^ ].*)")
+_COURIER_HEADER = re.compile(rb"/[23] \d+(?: \d+)?")
+_COURIER_LINE = re.compile(rb"(.+) \d+ (\d+):(\d+)(?::\d+)?")
+_COURIER_ESCAPED = re.compile(rb"[^\x21-\x7e]|['\"+]")
+
+
+def base_name(name: bytes) -> bytes:
+    """
+    Give a message's name without its flags: what stays as long as the message does.
+    """
+    return name.partition(b":")[0]
+
+
+def from_names(maildir: bytes) -> dict[bytes, bytes]:
+    """
+    Give no unique-ids: each message goes by its name.
+    """
+    return {}
+
+
+def from_dovecot(maildir: bytes) -> dict[bytes, bytes]:
+    """
+    Give the unique-ids of ``dovecot-uidlist``, by base name.
+
+    They are uid and uidvalidity in eight hexadecimal digits each, which is Dovecot's
+    default ``pop3_uidl_format``; a ``P`` field holds one that was kept from elsewhere.
+    """
+    lines = _lines(maildir, b"dovecot-uidlist")
+    header = _DOVECOT_HEADER.fullmatch(lines[0]) if lines else None
+    if header is None:
+        return {}
+    validity = int(header[1] or header[2])
+    found, skipped = {}, 0
+    for line in lines[1:]:
+        parsed = _DOVECOT_LINE.fullmatch(line)
+        if parsed is None:
+            skipped += 1
+            continue
+        uid, fields, name = parsed.groups()
+        unique_id = b"%08X%08X" % (int(uid), validity)
+        for field in fields.split():
+            if field.startswith(b"P") and is_unique_id(field[1:]):
+                unique_id = field[1:]
+        found[base_name(name)] = unique_id
+    _complain(b"dovecot-uidlist", skipped)
+    return found
+
+
+def from_courier(maildir: bytes) -> dict[bytes, bytes]:
+    """
+    Give the unique-ids of ``courierpop3dsizelist``, by base name.
+    """
+    lines = _lines(maildir, b"courierpop3dsizelist")
+    if not lines or _COURIER_HEADER.fullmatch(lines[0]) is None:
+        return {}
+    found, skipped = {}, 0
+    for line in lines[1:]:
+        parsed = _COURIER_LINE.fullmatch(line)
+        if parsed is None:
+            skipped += 1
+            continue
+        name, number, validity = base_name(parsed[1]), int(parsed[2]), int(parsed[3])
+        if number and validity:
+            found[name] = b"UID%d-%d" % (number, validity)
+        elif number:
+            found[name] = b"UID%d" % number
+        else:
+            found[name] = _COURIER_ESCAPED.sub(
+                lambda octet: b"+%02X" % octet[0][0], name
+            )
+    _complain(b"courierpop3dsizelist", skipped)
+    return found
+
+
+#: The choices of ``--unique-ids``.
+UNIQUE_IDS: dict[str, Callable[[bytes], dict[bytes, bytes]]] = {
+    "name": from_names,
+    "dovecot": from_dovecot,
+    "courier": from_courier,
+}
+
+
+def assign(names: list[bytes], given: dict[bytes, bytes]) -> list[bytes]:
+    """
+    Give a unique-id for each base name, no two alike.
+    """
+    taken: set[bytes] = set()
+    unique_ids = []
+    for name in names:
+        unique_id = as_unique_id(given.get(name, name))
+        if unique_id in taken:
+            # Two lines of the list were alike, or one is another message's name.
+            unique_id = as_unique_id(name)
+        if unique_id in taken:
+            unique_id = as_unique_id(b" " + name)
+        taken.add(unique_id)
+        unique_ids.append(unique_id)
+    return unique_ids
+
+
+def _lines(maildir: bytes, name: bytes) -> list[bytes]:
+    path = Path(maildir.decode("utf-8", "surrogateescape")) / name.decode()
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError:
+        _log.failure("{name} cannot be read", name=name.decode())
+        return []
+
+
+def _complain(name: bytes, skipped: int) -> None:
+    if skipped:
+        _log.warn(
+            "{skipped} lines of {name} are not understood",
+            skipped=skipped,
+            name=name.decode(),
+        )
