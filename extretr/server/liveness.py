@@ -1,29 +1,46 @@
 """
 Signs of life of a peer, as far as its transport can tell.
 
-A sign of life is an octet from the peer or an acknowledgement of ours.  On Linux
-the kernel tells when the last acknowledgement came (TCP_INFO); elsewhere it counts
-that the transport asked for more to send.
+A sign of life is an octet from the peer or an acknowledgement of ours.  On Linux the
+kernel knows when either came last (TCP_INFO), also while nobody reads what came;
+elsewhere it counts that octets were read, or that the transport asked for more.
+
+A client whose program sleeps has a kernel that acknowledges: it lives.  One that has
+closed its window for long may not: its kernel is asked at growing intervals only.
 """
 
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import ITCPTransport
 from zope.interface import implementer
 
 from extretr.interfaces import ISession
 
-#: Octets of struct tcp_info as far as tcpi_bytes_acked (Linux 4.1 and later).
-_TCP_INFO_OCTETS = 128
-_LAST_ACK_RECV = struct.Struct("@56xI")
-_BYTES_ACKED = struct.Struct("@120xQ")
+#: struct tcp_info, as far as it is read: milliseconds since data and since an
+#: acknowledgement came; octets acknowledged (Linux 4.1 and later).
+_TCP_INFO = struct.Struct("=52xII60xQ")
 
-#: Seconds of silence after which the kernel probes a connection, unless a login
-#: waits for a sign of life: rarely, since some links are paid by the octet.
-RELAXED_PROBE = 120
+#: Keep-alive: seconds of silence before the first probe, seconds between probes, and
+#: how many may fail before the kernel gives the connection up.
+#:
+#: Rarely, since some links are paid by the octet; and in all longer than the 600
+#: seconds after which a silent client is logged out anyway.
+RELAXED = (120, 60, 10)
+
+#: While a login waits for a sign of life.  The kernel must not end a session that the
+#: lock would have let live: the longest wait is 60 seconds.
+URGENT = (1, 1, 120)
+
+#: Seconds after which no login waits any longer.
+URGENT_FOR = 60.0
+
+#: Wrappers around a transport that are looked through.
+_DEPTH = 16
+
+_TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 @implementer(ISession)
@@ -43,12 +60,14 @@ class TransportSession:
         self._clock = clock
         self._evict = evict
         self._received = self._asked = clock.seconds()
+        #: When a login began to wait for a sign of life.
+        self._challenged: float | None = None
 
     def start(self) -> None:
         """
         Have the kernel probe a silent connection now and then.
         """
-        self._probe_every(RELAXED_PROBE, 30)
+        self._probe(*RELAXED)
 
     def received(self) -> None:
         """
@@ -67,26 +86,30 @@ class TransportSession:
         Give the seconds since the peer last gave a sign of life.
         """
         now: float = self._clock.seconds()
-        silent = now - self._received
         info = self._info()
         if info is None:
-            # Without the kernel's word: it asked since something was acknowledged.
-            return min(silent, now - self._asked)
-        (milliseconds,) = _LAST_ACK_RECV.unpack_from(info)
-        return min(silent, milliseconds / 1000.0)
+            silence = min(now - self._received, now - self._asked)
+        else:
+            # What was read just now may have come long ago; the kernel knows.
+            silence = min(info[0], info[1]) / 1000.0
+        self._relax(silence, now)
+        return silence
 
     def acknowledged(self) -> int | None:
         """
         Give the octets that the peer has acknowledged, None where nobody can tell.
         """
         info = self._info()
-        return None if info is None else int(_BYTES_ACKED.unpack_from(info)[0])
+        return None if info is None else info[2]
 
     def challenge(self) -> None:
         """
         Have the kernel probe at once: a living peer's kernel acknowledges it.
+
+        Where data is under way, its retransmission does that.
         """
-        self._probe_every(1, 1)
+        self._challenged = self._clock.seconds()
+        self._probe(*URGENT)
 
     def evict(self) -> None:
         """
@@ -94,46 +117,65 @@ class TransportSession:
         """
         self._evict()
 
-    def _info(self) -> bytes | None:
-        if self._socket is None or not hasattr(socket, "TCP_INFO"):
+    def _relax(self, silence: float, now: float) -> None:
+        """
+        Probe rarely again, once there was a sign or nobody waits for one any more.
+        """
+        if self._challenged is None:
+            return
+        since = now - self._challenged
+        if silence < since or since > URGENT_FOR:
+            self._challenged = None
+            self._probe(*RELAXED)
+
+    def _info(self) -> tuple[int, int, int] | None:
+        if self._socket is None or sys.platform != "linux":
             return None
         try:
-            info = self._socket.getsockopt(
-                socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_OCTETS
+            octets = self._socket.getsockopt(
+                socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size
             )
         except OSError:
-            # Closed, or no TCP socket.
+            # Closed meanwhile.
             return None
-        return info if len(info) == _TCP_INFO_OCTETS else None
+        if len(octets) < _TCP_INFO.size:
+            return None
+        data_age, acknowledgement_age, acknowledged = _TCP_INFO.unpack(octets)
+        return data_age, acknowledgement_age, acknowledged
 
-    def _probe_every(self, idle: int, interval: int) -> None:
+    def _probe(self, idle: int, interval: int, count: int) -> None:
         if self._socket is None or not hasattr(socket, "TCP_KEEPIDLE"):
             return
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            # The first probe goes out as TCP_KEEPIDLE is set, so that comes last.
             for option, value in (
-                (socket.TCP_KEEPIDLE, idle),
+                (socket.TCP_KEEPCNT, count),
                 (socket.TCP_KEEPINTVL, interval),
+                (socket.TCP_KEEPIDLE, idle),
             ):
                 self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
         except OSError:
-            # Closed, or no TCP socket: there is nothing to probe.
+            # Closed meanwhile: there is nothing to probe.
             pass
 
 
 def socket_of(transport: Any) -> socket.socket | None:
     """
-    Give the TCP socket below a transport, through whatever wraps it.
+    Give the TCP socket below a transport, through whatever wraps it, None without.
     """
-    while transport is not None:
-        if ITCPTransport.providedBy(transport) and hasattr(transport, "getHandle"):
-            handle = transport.getHandle()
-            if isinstance(handle, socket.socket):
-                return handle if handle.family in _TCP_FAMILIES else None
-        transport = getattr(transport, "transport", None) or getattr(
-            transport, "wrappedTransport", None
-        )
+    layer = transport
+    for _ in range(_DEPTH):
+        if layer is None:
+            break
+        # Over TLS, getHandle gives OpenSSL's connection; the socket is kept still.
+        for found in (_handle(layer), getattr(layer, "socket", None)):
+            if isinstance(found, socket.socket):
+                return found if found.family in _TCP_FAMILIES else None
+        layer = getattr(layer, "transport", None)
     return None
 
 
-_TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+def _handle(layer: Any) -> Any:
+    get_handle = getattr(layer, "getHandle", None)
+    return None if get_handle is None else get_handle()

@@ -20,7 +20,7 @@ LOOK = 1.0
 CONTESTED_LOOK = 0.25
 
 #: Seconds between two attempts to take the guard.
-GUARD_RETRY = 0.05
+GUARD_RETRY = 0.0625
 
 #: Seconds that `Held.whileOurs` may block for the guard.
 GUARD_WAIT = 0.3
@@ -58,6 +58,8 @@ class Held:
         self._clock = clock
         self._session: Any = _Unknown() if session is None else session
         self._released = False
+        #: Whether the last look failed.
+        self._failing = False
         #: The guard, while an action runs.
         self._acting: Guard | None = None
         #: The record as it was when last read.
@@ -169,16 +171,20 @@ class Held:
 
     def _look(self) -> None:
         self._call = None
+        lost = False
         try:
-            if self._isLost():
-                self._session.evict()
-                return
-            if self._open:
+            lost = self._isLost()
+            if self._open and not lost:
                 self._answer()
+            self._failing = False
         except Exception:
-            # A look that fails must not be the last one.
-            self._log.failure("the session lock cannot be looked at")
-        if not self._released:
+            # A look that fails must not be the last one; told once is enough.
+            if not self._failing:
+                self._log.failure("the session lock cannot be looked at")
+            self._failing = True
+        if lost:
+            self._session.evict()
+        elif not self._released:
             pause = CONTESTED_LOOK if self._open else LOOK
             self._call = self._clock.callLater(pause, self._look)
 

@@ -135,7 +135,8 @@ class _Contender:
         """
         record = self._file.read()
         if record is None or record.is_of_dead_process():
-            return self._take()
+            self._take()
+            return True
         if record.token != self._against:
             # The holder, or one who was quicker than we: it has to answer us too,
             # in what is left of our time where that is long enough to be fair.
@@ -147,11 +148,13 @@ class _Contender:
             return False
         if record.answered >= self._contest:
             raise InUse
-        return self._left <= 0 and self._take()
-
-    def _take(self) -> bool:
-        self._file.write(Record.of_this_process(self._token))
+        if self._left > 0:
+            return False
+        self._take()
         return True
+
+    def _take(self) -> None:
+        self._file.write(Record.of_this_process(self._token))
 
     def _waitForGuard(self) -> None:
         """
