@@ -32,6 +32,40 @@ class Position(NamedTuple):
 START = Position(0)
 
 
+class Canonicalizer:
+    """
+    Turns the stored form into the canonical form.
+    """
+
+    def __init__(self) -> None:
+        # Whether the last octet fed was CR.
+        self._after_cr = False
+        # Whether what was given out so far ends with the end of a line.
+        self._line_ended = True
+
+    def feed(self, stored: bytes) -> bytes:
+        """
+        Give the canonical form of the next octets of the stored form.
+        """
+        if not stored:
+            return b""
+        if self._after_cr and stored[0] == 0x0A:
+            # The CR is out already: this LF ends its line and needs no other.
+            self._after_cr, self._line_ended = False, True
+            return b"\n" + self.feed(stored[1:])
+        self._after_cr = stored[-1] == 0x0D
+        self._line_ended = stored[-1] == 0x0A
+        if b"\r" in stored:
+            stored = stored.replace(b"\r\n", b"\n")
+        return stored.replace(b"\n", b"\r\n")
+
+    def finish(self) -> bytes:
+        """
+        Give the last line end, if it lacks.
+        """
+        return b"" if self._line_ended else b"\r\n"
+
+
 class Encoder:
     """
     Turns the stored form, from a position on, into the wire form.
@@ -43,9 +77,8 @@ class Encoder:
 
     def __init__(self, position: Position = START) -> None:
         self._owed = position.owed
-        # Whether the last octet fed was CR.
-        self._after_cr = False
-        # Whether what was given out so far ends with the end of a line.
+        self._canonical = Canonicalizer()
+        # Whether the response so far ends with the end of a line.
         self._line_start = True
 
     def feed(self, stored: bytes) -> bytes:
@@ -56,21 +89,17 @@ class Encoder:
             owed, self._owed = self._owed, b""
             self._line_start = owed == b"\r\n"
             return owed + self.feed(stored)
-        if not stored:
+        wire = self._canonical.feed(stored)
+        if not wire:
             return b""
-        if self._after_cr and stored[0] == 0x0A:
-            # The CR is out already: this LF ends its line and needs no other.
-            self._after_cr, self._line_start = False, True
-            return b"\n" + self.feed(stored[1:])
-        dot_first = self._line_start and stored[0] == 0x2E
-        self._after_cr = stored[-1] == 0x0D
-        self._line_start = stored[-1] == 0x0A
-        if b"\r" in stored:
-            stored = stored.replace(b"\r\n", b"\n")
-        wire = stored.replace(b"\n", b"\r\n")
+        dot_first = self._line_start and wire[0] == 0x2E
+        self._line_start = wire[-1] == 0x0A
         # Most chunks (base64, say) hold no dot; to look is far cheaper than to
         # replace.
         if b"." in wire:
+            if wire.startswith(b"\n."):
+                # The CR of this line end went out with the chunk before.
+                wire = b"\n." + wire[1:]
             wire = wire.replace(b"\r\n.", b"\r\n..")
             if dot_first:
                 wire = b"." + wire
@@ -81,11 +110,9 @@ class Encoder:
         Give what closes the response: the last line end, if it lacks, and the dot.
         """
         owed = self.feed(b"")
-        if self._line_start:
-            return owed + TERMINATOR
         # A body of nothing but the LF of a split CRLF is never asked for: locate
         # refuses it.
-        return owed + b"\r\n" + TERMINATOR
+        return owed + self._canonical.finish() + TERMINATOR
 
 
 class LineCounter:

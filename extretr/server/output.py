@@ -74,6 +74,15 @@ class Output:
         self.written += len(data)
         return self._send(data)
 
+    def writeLater(self, data: bytes) -> None:
+        """
+        Write *data* by way of the transport's buffer: it asks for more afterwards.
+        """
+        self.flush()
+        self.written += len(data)
+        self.waiting += len(data)
+        self.original.write(data)
+
     def cork(self) -> None:
         """
         Gather what is written from now on.

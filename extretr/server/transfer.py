@@ -126,6 +126,7 @@ class Transfer:
         """
         self._transport = transport
         self._write_at_once = getattr(transport, "writeAtOnce", None)
+        self._write_later = getattr(transport, "writeLater", transport.write)
         self._blocks = blocks
         self._progress = progress
         self._done: Deferred[None] | None = None
@@ -154,7 +155,7 @@ class Transfer:
                     if not self._write_at_once(next(self._blocks)):
                         return
             # The transport asks again only for what went through its buffer.
-            self._transport.write(next(self._blocks))
+            self._write_later(next(self._blocks))
         except StopIteration:
             self._end(None)
         except Exception as error:

@@ -340,6 +340,21 @@ class AtOnceTests(SynchronousTestCase):
         self.assertFalse(self.output.isClogged())
         self.assertTrue(self.output.writeAtOnce(b"!"))
 
+    def test_wholeTransfer(self):
+        """
+        A transfer that the socket takes at once goes on all the same, to its end.
+        """
+        blocks = [b"%d" % (number % 10) * 1000 for number in range(100)]
+        self.output.cork()
+        done = Transfer(self.output, iter(blocks), lambda: None).begin()
+        received = b""
+        while self.reactor.writers:
+            received += self.theirs.recv(1 << 20)
+            self.connection.doWrite()
+        self.successResultOf(done)
+        received += self.theirs.recv(1 << 20)
+        self.assertEqual(received, b"".join(blocks))
+
     def test_neverPastTLS(self):
         """
         Under TLS nothing goes to the socket but what TLS made of it.
