@@ -1,0 +1,17 @@
+"""Sphinx's configuration: sphinx-build -n -W docs docs/_build."""
+
+project = "extretr"
+author = "The extretr maintainers"
+copyright = "2026, The extretr maintainers"
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+default_role = "any"
+# What Twisted and zope define cannot be looked up offline.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(twisted|zope|passlib)\..*"),
+    (r"py:.*", r"(Deferred|IReactorTime|SessionLock|ISession|IStore|LINE_LIMIT|HUGE)"),
+]
+suppress_warnings = ["ref.any"]
