@@ -31,7 +31,8 @@ REFRESH = 30.0
 #: Seconds between two attempts.
 RETRY = 0.1
 
-_OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+#: With what a mailbox is opened besides: it is no link, no pipe.
+OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _BUSY = (errno.EACCES, errno.EAGAIN)
 
@@ -130,11 +131,11 @@ class LockedMailbox:
         self._refreshed = clock.seconds()
         self.writable = True
         try:
-            self.descriptor = os.open(path, os.O_RDWR | _OPEN)
+            self.descriptor = os.open(path, os.O_RDWR | OPEN_FLAGS)
         except OSError as error:
             if error.errno not in _NOT_ALLOWED:
                 raise
-            self.descriptor = os.open(path, os.O_RDONLY | _OPEN)
+            self.descriptor = os.open(path, os.O_RDONLY | OPEN_FLAGS)
             self.writable = False
 
     def isLocked(self) -> bool:
@@ -192,7 +193,7 @@ class DotLock:
         Raises:
             OSError: where it cannot be made.
         """
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _OPEN
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | OPEN_FLAGS
         try:
             self._descriptor = os.open(self._path, flags, 0o644)
         except FileExistsError:
@@ -241,7 +242,7 @@ class DotLock:
             self._judged = os.lstat(self._path)
             if self._wall() - self._judged.st_mtime > STALE:
                 return True
-            descriptor = os.open(self._path, os.O_RDONLY | _OPEN)
+            descriptor = os.open(self._path, os.O_RDONLY | OPEN_FLAGS)
         except OSError:
             # Gone meanwhile, or not for us to read.
             return False

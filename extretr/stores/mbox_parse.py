@@ -10,12 +10,13 @@ One pass gives all that is to be known of each message.
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
 from extretr.errors import ExtRetrError
 from extretr.offsets import Measured, Measurer
+from extretr.stores.mbox_copy import pieces
 from extretr.stores.mbox_quoting import Places, Unquoter
 from extretr.wire import Canonicalizer
 
@@ -24,6 +25,9 @@ FROM_LINE = 1024
 
 #: Octets that may be the beginning of a separator, and wait for the rest of it.
 _HELD = len(b"\n\r\nFrom ")
+
+#: Octets that are read in one step: if all lines are quoted, it takes 10 ms.
+STEP = 64 * 1024
 
 #: Parts of messages that are read between two turns of the reactor.
 _TURN = 200
@@ -229,3 +233,18 @@ class Parser:
                 self._places.finish() if unquoted else (),
             )
         )
+
+
+def parsing(
+    mailbox: int, parser: Parser, begin: int, end: int
+) -> Generator[None, None, None]:
+    """
+    Give the octets of a file from one place to another to *parser*, in steps.
+
+    Raises:
+        NotAnMboxError: as the parser does.
+        OSError: where they cannot be read.
+    """
+    for octets in pieces(mailbox, begin, end, STEP):
+        yield from parser.feed(octets)
+        yield
