@@ -11,8 +11,8 @@ from extretr.interfaces import ISeekableMessage, IStoredFile
 from extretr.offsets import Measured, Measurer, locate
 from extretr.wire import START, Position
 
-#: Octets of the stored form read between two steps of measuring: well under a
-#: millisecond's work.
+#: Octets of the stored form read between two steps of measuring, which is well under
+#: a millisecond's work.
 STEP = 256 * 1024
 
 

@@ -29,7 +29,7 @@ class Measured(NamedTuple):
     What is known of a message once it was read through.
     """
 
-    #: Octets of the canonical form: what LIST, STAT and RETR announce.
+    #: Octets of the canonical form, which LIST, STAT and RETR announce.
     size: int
     #: Octets of the stored form.
     stored_size: int

@@ -14,8 +14,8 @@ from extretr.errors import BadSyntax, NoSuchMessage, UnsafeUser
 #: Octets in a command or a response line, with its CRLF (RFC 2449, section 4).
 LINE_LIMIT = 512
 
-#: What any number above it is taken for: more octets, lines or messages than
-#: there can be, and still a small integer.
+#: What any number above it is taken for, since there cannot be so many octets, lines
+#: or messages, and it is still a small integer.
 HUGE = 10**18
 
 _DIGITS = re.compile(rb"[0-9]+")

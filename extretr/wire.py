@@ -24,8 +24,8 @@ class Position(NamedTuple):
 
     #: The octet of the stored form to go on reading from.
     seek: int
-    #: Canonical octets that come before it: the rest of a line end that the
-    #: stored form does not have.
+    #: Canonical octets that come before it, the rest of a line end that the stored
+    #: form does not have.
     owed: bytes = b""
 
 
@@ -168,7 +168,7 @@ class Decoder:
         # CRLF, of which the start of the response is one too, was given out.
         self._carry = b"\r\n"
         self.finished = False
-        #: What came after the terminating line: the next response.
+        #: What came after the terminating line, which is the next response.
         self.rest = b""
 
     def feed(self, wire: bytes) -> bytes:

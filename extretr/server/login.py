@@ -8,11 +8,17 @@ from typing import Any
 from twisted.cred.error import LoginFailed
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import ISSLTransport
-from twisted.mail import pop3
+from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
 from extretr.server.peers import is_local
 from extretr.server.session import SessionMixin
+
+#: What checks APOP in stock Twisted: it compares text with octets, and never succeeds.
+_STOCK_APOP = (
+    pop3.POP3.authenticateUserAPOP,
+    protocols.VirtualPOP3.authenticateUserAPOP,
+)
 
 
 class LoginMixin(SessionMixin):
@@ -26,6 +32,16 @@ class LoginMixin(SessionMixin):
     # What a subclass of twisted.mail.pop3.POP3 has.
     authenticateUserPASS: Callable[..., Any]
     authenticateUserAPOP: Callable[..., Any]
+
+    def generateMagic(self) -> Any:
+        """
+        Give the greeting: with an APOP challenge only where APOP can succeed.
+
+        A client that sees one (curl does) tries APOP, and gives up when it fails.
+        """
+        if type(self).authenticateUserAPOP in _STOCK_APOP:
+            return b"POP3 server ready"
+        return super().generateMagic()  # type: ignore[misc]
 
     def do_USER(self, user: bytes) -> None:
         """

@@ -522,6 +522,18 @@ class LoginTests(DialogueTestCase):
             self.transport.value(), b"+OK Authentication succeeded\r\n+OK 1 3\r\n"
         )
 
+    def test_greeting(self):
+        """
+        f35, f36: an APOP challenge is given only by a class that can check it.
+        """
+
+        class WithAPOP(ExtendedPOP3):
+            def authenticateUserAPOP(self, user, digest):
+                raise UnauthorizedLogin
+
+        self.assertEqual(ExtendedPOP3().generateMagic(), b"POP3 server ready")
+        self.assertRegex(WithAPOP().generateMagic(), rb"\A<[^<>]+@[^<>]+>\Z")
+
     def test_noPortal(self):
         """
         Without a portal nobody gets in.
