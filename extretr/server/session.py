@@ -44,7 +44,7 @@ class SessionMixin(LinesMixin):
     _log = Logger()
 
     #: Autologout, in seconds without a command or progress (RFC 1939, section 3).
-    timeOut: float | None = 600
+    timeOut: Any = 600
 
     #: Why the session ended, for the log line.
     ending = "connection lost"
