@@ -218,12 +218,14 @@ def _extending(
     head = read_at(mailbox, min(size - plan.old_end, 64), plan.old_end)
     separator = _SEPARATOR.match(head)
     come = old + (len(separator[0]) if separator else 0)
+    kept = [(begin, min(end, old)) for begin, end in plan.kept if begin < old]
     # What was added lies behind the old tail, and moves on.
-    moved = [
-        (begin, end) if begin < old else (begin - old + new, end - old + new)
+    kept += [
+        (max(begin, old) - old + new, end - old + new)
         for begin, end in plan.kept
+        if end > old
     ]
-    extended = Plan(plan.start, size, (*moved, (come, new)))
+    extended = Plan(plan.start, size, (*kept, (come, new)))
     data = chain(
         copy.pieces(0, old), pieces(mailbox, plan.old_end, size), copy.pieces(old)
     )
