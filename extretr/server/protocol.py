@@ -270,7 +270,7 @@ class ExtendedRETRMixin(LoginMixin):
         self.transport.loseConnection()
 
 
-class ExtendedPOP3(ExtendedRETRMixin, pop3.POP3):  # type: ignore[misc]
+class ExtendedPOP3(ExtendedRETRMixin, pop3.POP3):
     """
     `twisted.mail.pop3.POP3` with the extended RETR.
 
@@ -287,7 +287,7 @@ class ExtendedPOP3(ExtendedRETRMixin, pop3.POP3):  # type: ignore[misc]
         return self.portal.login(credentials, self.session, pop3.IMailbox)
 
 
-class ExtendedVirtualPOP3(ExtendedRETRMixin, protocols.VirtualPOP3):  # type: ignore[misc]
+class ExtendedVirtualPOP3(ExtendedRETRMixin, protocols.VirtualPOP3):
     """
     `twisted.mail.protocols.VirtualPOP3` with the extended RETR.
     """

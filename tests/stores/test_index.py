@@ -1,0 +1,230 @@
+"""
+`extretr.stores.index`: what is remembered is a cache, and nothing more.
+"""
+
+import os
+import random
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from extretr.offsets import EMPTY, Measured
+from extretr.stores.index import Index
+from tests.interop.running import ROOT, environment
+from tests.test_offsets import measure
+
+MEASURED = measure((b"x" * 70 + b"\n") * 5000)
+
+
+class IndexTests(SynchronousTestCase):
+    """
+    Measured messages and notes, between sessions.
+    """
+
+    def setUp(self):
+        self.path = os.fsencode(os.path.abspath(self.mktemp()))
+
+    def saved(self):
+        index = Index(self.path)
+        for number in range(50):
+            index.remember(b"key%d" % number, b"signature", MEASURED)
+        index.set_note(b"note", b"value" * 100)
+        index.save()
+        return index
+
+    def test_remembered(self):
+        """
+        What was saved is there in the next session, checkpoints and all.
+        """
+        self.saved()
+        index = Index(self.path)
+        self.assertTrue(MEASURED.stored_marks)
+        self.assertEqual(index.remembered(b"key7", b"signature"), MEASURED)
+        self.assertEqual(index.note(b"note"), b"value" * 100)
+
+    def test_small(self):
+        """
+        A message without checkpoints, or without octets, is remembered too.
+        """
+        for measured in (EMPTY, Measured(5, 4, False, True)):
+            index = Index(self.path)
+            index.remember(b"k", b"s", measured)
+            index.save()
+            self.assertEqual(Index(self.path).remembered(b"k", b"s"), measured)
+
+    def test_otherSignature(self):
+        """
+        Of a message that is another now nothing is remembered.
+        """
+        self.saved()
+        self.assertIsNone(Index(self.path).remembered(b"key7", b"other"))
+        self.assertIsNone(Index(self.path).remembered(b"key99", b"signature"))
+
+    def test_forget(self):
+        """
+        Who forgets a message forgets the notes with it, for good.
+        """
+        index = self.saved()
+        index.forget(b"key7")
+        for again in (index, Index(self.path)):
+            if again is not index:
+                index.save()
+                again = Index(self.path)
+            self.assertIsNone(again.remembered(b"key7", b"signature"))
+            self.assertIsNone(again.note(b"note"))
+            self.assertEqual(again.remembered(b"key8", b"signature"), MEASURED)
+
+    def test_keepOnly(self):
+        """
+        What is no longer there is dropped.
+        """
+        index = self.saved()
+        index.keep_only([b"key1", b"key2", b"key-new"])
+        index.save()
+        again = Index(self.path)
+        kept = [n for n in range(50) if again.remembered(b"key%d" % n, b"signature")]
+        self.assertEqual(kept, [1, 2])
+
+    def test_inMemory(self):
+        """
+        Without a path it remembers for the session only.
+        """
+        index = Index(None)
+        index.remember(b"k", b"s", MEASURED)
+        index.save()
+        self.assertEqual(index.remembered(b"k", b"s"), MEASURED)
+
+    def test_nothingChanged(self):
+        """
+        Where nothing changed nothing is written.
+        """
+        self.saved()
+        before = os.stat(self.path).st_mtime_ns
+        index = Index(self.path)
+        index.set_note(b"note", b"value" * 100)
+        index.keep_only([b"key%d" % number for number in range(50)])
+        index.save()
+        self.assertEqual(os.stat(self.path).st_mtime_ns, before)
+
+    def test_mode(self):
+        """
+        The file is for its owner only, and none lies beside it.
+        """
+        self.saved()
+        self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o600)
+        folder, name = os.path.split(self.path)
+        beside = [each for each in os.listdir(folder) if each.startswith(name)]
+        self.assertEqual(beside, [name])
+
+    def check_right(self):
+        """
+        Whatever is remembered is right.
+        """
+        index = Index(self.path)
+        for number in range(50):
+            found = index.remembered(b"key%d" % number, b"signature")
+            self.assertIn(found, (None, MEASURED))
+        self.assertIn(index.note(b"note"), (None, b"value" * 100))
+        index.remember(b"new", b"s", MEASURED)
+        index.save()
+        self.assertIn(Index(self.path).remembered(b"new", b"s"), (None, MEASURED))
+        self.flushLoggedErrors()
+
+    def test_corrupt(self):
+        """
+        Deleted, truncated, overwritten, or of any bits flipped: never a wrong size.
+        """
+        self.saved()
+        with open(self.path, "rb") as file:
+            whole = file.read()
+        noise = random.Random(7)
+        damaged = [b"", b"nonsense" * 1000, whole[:100], whole[: len(whole) // 2]]
+        for _ in range(150):
+            octets = bytearray(whole)
+            for _ in range(noise.choice((1, 1, 5, 200))):
+                octets[noise.randrange(len(octets))] ^= 1 << noise.randrange(8)
+            damaged.append(bytes(octets))
+        for octets in damaged:
+            with open(self.path, "wb") as file:
+                file.write(octets)
+            self.check_right()
+        os.unlink(self.path)
+        self.check_right()
+
+    def test_anotherVersion(self):
+        """
+        A file of another version counts as empty, and is begun anew.
+        """
+        self.saved()
+        with closing(sqlite3.connect(os.fsdecode(self.path))) as database:
+            database.execute("PRAGMA user_version = 99")
+        index = Index(self.path)
+        self.assertIsNone(index.remembered(b"key1", b"signature"))
+        index.remember(b"key1", b"signature", MEASURED)
+        index.save()
+        again = Index(self.path)
+        self.assertEqual(again.remembered(b"key1", b"signature"), MEASURED)
+        self.assertIsNone(again.remembered(b"key2", b"signature"))
+
+    def test_cannotBeWritten(self):
+        """
+        Where it cannot be written that is logged, and the session goes on.
+        """
+        index = Index(b"/nonexistent/folder/index")
+        index.remember(b"k", b"s", MEASURED)
+        index.save()
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(index.remembered(b"k", b"s"), MEASURED)
+
+    def test_locked(self):
+        """
+        While another process writes, nothing waits for long, and nothing breaks.
+        """
+        self.saved()
+        with closing(sqlite3.connect(os.fsdecode(self.path))) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            index = Index(self.path)
+            index.remember(b"new", b"s", MEASURED)
+            index.save()
+            self.assertTrue(self.flushLoggedErrors(sqlite3.OperationalError))
+            other.rollback()
+        index.save()
+        again = Index(self.path)
+        self.assertEqual(again.remembered(b"new", b"s"), MEASURED)
+        self.assertEqual(again.remembered(b"key1", b"signature"), MEASURED)
+
+    def test_twoProcesses(self):
+        """
+        Two processes that save at once both leave what they knew, or less.
+        """
+        script = (
+            "import sys; from extretr.stores.index import Index;"
+            "from extretr.offsets import Measured\n"
+            "for n in range(40):\n"
+            "    index = Index(sys.argv[1].encode())\n"
+            "    key = sys.argv[2].encode() + b'%d' % n\n"
+            "    index.remember(key, b's', Measured(n, n, True, False))\n"
+            "    index.save()\n"
+        )
+        runs = [
+            subprocess.Popen(
+                [sys.executable, "-c", script, os.fsdecode(self.path), name],
+                env=environment(),
+                cwd=ROOT,
+            )
+            for name in ("a", "b")
+        ]
+        self.assertEqual([run.wait(60) for run in runs], [0, 0])
+        index = Index(self.path)
+        found = 0
+        for name in (b"a", b"b"):
+            for number in range(40):
+                measured = index.remembered(name + b"%d" % number, b"s")
+                if measured is not None:
+                    self.assertEqual(measured.size, number)
+                    found += 1
+        self.assertGreater(found, 40)

@@ -1,0 +1,603 @@
+"""
+`extretr.stores.maildir`, and what `extretr.stores.maildrop` gives to all stores.
+"""
+
+import os
+import stat
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from extretr.errors import (
+    LockLost,
+    MessageChanged,
+    NoSuchMessage,
+    NotAllDeleted,
+    StoreUnavailable,
+    UnsafeUser,
+)
+from extretr.interfaces import IMaildrop, IStore
+from extretr.message import STEP
+from extretr.stores import maildir as module
+from extretr.stores.maildir import MaildirStore
+from extretr.stores.paths import PathTemplate
+from tests import models
+
+
+def at_once(steps):
+    for _ in steps:
+        pass
+    return succeed(None)
+
+
+class MaildirTestCase(SynchronousTestCase):
+    """
+    A mail root with the Maildir of bob.
+    """
+
+    def setUp(self):
+        self.root = os.fsencode(os.path.abspath(self.mktemp()))
+        self.maildir = os.path.join(self.root, b"bob")
+        for name in (b"tmp", b"new", b"cur"):
+            os.makedirs(os.path.join(self.maildir, name))
+        self.clock = Clock()
+        self.now = 4_000_000_000.0
+        self.addCleanup(self.forget)
+        self.open_ones = []
+
+    def forget(self):
+        for maildrop in self.open_ones:
+            maildrop.close()
+
+    def store(self, **options):
+        options = {"cooperate": at_once, "wall": lambda: self.now, **options}
+        return MaildirStore(
+            template=PathTemplate(self.root + b"/%u"), clock=self.clock, **options
+        )
+
+    def open(self, **options):
+        maildrop = self.successResultOf(
+            self.store(**options).openMaildrop(b"bob", None)
+        )
+        self.open_ones.append(maildrop)
+        return maildrop
+
+    def again(self, maildrop, **options):
+        """
+        End a session and begin another.
+        """
+        maildrop.close()
+        self.open_ones.remove(maildrop)
+        return self.open(**options)
+
+    def deliver(self, name, stored, folder=b"new"):
+        path = os.path.join(self.maildir, folder, name)
+        with open(path, "wb") as file:
+            file.write(stored)
+        return path
+
+    def sizes(self, maildrop):
+        """
+        Give all sizes, which may take a Deferred.
+        """
+        sizes = maildrop.listMessages()
+        return self.successResultOf(sizes) if isinstance(sizes, Deferred) else sizes
+
+    def read(self, maildrop, index, offset=0):
+        message = maildrop.openMessage(index)
+        opened = message.openAt(offset)
+        with opened.file:
+            return opened.file.read(-1)
+
+
+class MaildirStoreTests(MaildirTestCase):
+    """
+    Opening a maildrop.
+    """
+
+    def test_interfaces(self):
+        """
+        The store and its maildrops provide what they promise.
+        """
+        verifyObject(IStore, self.store())
+        verifyObject(IMaildrop, self.open())
+
+    def test_layout(self):
+        """
+        new/ and cur/ are served, in the order of arrival; tmp/, hidden files, folders,
+        pipes and links are not.
+        """
+        self.deliver(b"20.b", b"two\n", b"cur")
+        self.deliver(b"3.c:2,S", b"one\n", b"cur")
+        self.deliver(b"100.a", b"three\n")
+        self.deliver(b"1.tmp", b"no\n", b"tmp")
+        self.deliver(b".hidden", b"no\n")
+        os.mkdir(os.path.join(self.maildir, b"new", b"folder"))
+        os.mkfifo(os.path.join(self.maildir, b"new", b"pipe"))
+        os.symlink(b"/etc/passwd", os.path.join(self.maildir, b"new", b"link"))
+        maildrop = self.open()
+        self.assertEqual(maildrop.countMessages(), 3)
+        uids = [maildrop.getUidl(index) for index in range(3)]
+        self.assertEqual(uids, [b"3.c", b"20.b", b"100.a"])
+        self.assertEqual(
+            [self.read(maildrop, index) for index in range(3)],
+            [b"one\n", b"two\n", b"three\n"],
+        )
+
+    def test_sizes(self):
+        """
+        f10: sizes are those of the canonical form, whatever the name claims.
+        """
+        bodies = [b"", b"a", b"a\n", b"a\r\n.\r\n", b"\n\n", b"x\r", b"\0\xff\n"]
+        for number, stored in enumerate(bodies):
+            self.deliver(b"%d.m,S=999,W=998:2," % number, stored, b"cur")
+        maildrop = self.open()
+        wanted = [len(models.canonical(stored)) for stored in bodies]
+        self.assertEqual(self.sizes(maildrop), wanted)
+        self.assertEqual(maildrop.listMessages(3), wanted[3])
+        self.assertFalse(maildrop.isDeleted(0))
+
+    def test_movedWhileListed(self):
+        """
+        A message that stands in both folders is one.
+        """
+        self.deliver(b"1.a", b"x\n")
+        self.deliver(b"1.a:2,S", b"x\n", b"cur")
+        self.assertEqual(self.open().countMessages(), 1)
+
+    def test_nothingIsTouched(self):
+        """
+        No mail is moved and no flag is set.
+        """
+        path = self.deliver(b"1.a", b"x\n")
+        maildrop = self.open()
+        self.read(maildrop, 0)
+        maildrop.sync()
+        self.again(maildrop)
+        self.assertTrue(os.path.exists(path))
+
+    def test_octetsInNames(self):
+        """
+        Names may hold any octets; what cannot be sent is hashed.
+        """
+        self.deliver(b"1.\xe9 x", b"x\n")
+        maildrop = self.open()
+        self.assertEqual(len(maildrop.getUidl(0)), 64)
+        self.assertEqual(self.read(maildrop, 0), b"x\n")
+
+    def test_noFolder(self):
+        """
+        A user without a folder has an empty maildrop, and none is made.
+        """
+        store = self.store()
+        maildrop = self.successResultOf(store.openMaildrop(b"ann", None))
+        self.assertEqual(self.sizes(maildrop), [])
+        maildrop.sync()
+        maildrop.close()
+        self.assertEqual(os.listdir(self.root), [b"bob"])
+
+    def test_noSubfolders(self):
+        """
+        A Maildir without new/ or cur/ is empty so far.
+        """
+        for name in (b"new", b"cur"):
+            os.rmdir(os.path.join(self.maildir, name))
+        self.assertEqual(self.sizes(self.open()), [])
+
+    def test_noRoot(self):
+        """
+        A mail root that is gone is a failure of the store.
+        """
+        os.rename(self.root, self.root + b".away")
+        opening = self.store().openMaildrop(b"bob", None)
+        self.failureResultOf(opening, StoreUnavailable)
+        self.flushLoggedErrors()
+
+    def test_unsafeUser(self):
+        """
+        A bad name never reaches a path.
+        """
+        for user in (b"../bob", b"", b".bob", b"bob/new"):
+            self.failureResultOf(self.store().openMaildrop(user, None), UnsafeUser)
+
+    def test_stateThatCannotBeMade(self):
+        """
+        Where the lock has no place the store is unavailable, and the log says why.
+        """
+        store = self.store(state=PathTemplate(b"/proc/nowhere/%u"))
+        self.failureResultOf(store.openMaildrop(b"bob", None), StoreUnavailable)
+        self.assertTrue(self.flushLoggedErrors(OSError))
+
+    def test_state(self):
+        """
+        Index and lock lie in the Maildir for the owner only, or where they are told to.
+        """
+        self.again(self.open())
+        inside = os.path.join(self.maildir, b"extretr")
+        self.assertEqual(stat.S_IMODE(os.stat(inside).st_mode), 0o700)
+        other = os.fsencode(os.path.abspath(self.mktemp()))
+        self.open(state=PathTemplate(other + b"/deep/%u"))
+        self.assertIn(b"lock", os.listdir(other + b"/deep/bob"))
+
+    def test_listingFails(self):
+        """
+        Where the folder cannot be listed the lock is free again.
+        """
+
+        def fails(path):
+            raise PermissionError(13, "no")
+
+        listdir = os.listdir
+        self.patch(module.os, "listdir", fails)
+        self.failureResultOf(self.store().openMaildrop(b"bob", None), StoreUnavailable)
+        self.patch(module.os, "listdir", listdir)
+        self.flushLoggedErrors()
+        self.assertEqual(self.sizes(self.open()), [])
+
+    def test_manyInSteps(self):
+        """
+        A folder of many messages is listed in steps.
+        """
+        for number in range(module.STEP * 2 + 10):
+            self.deliver(b"%d.a" % number, b"x\n")
+        waiting = []
+
+        def later(steps):
+            done = Deferred()
+            waiting.append((steps, done))
+            return done
+
+        opening = self.store(cooperate=later).openMaildrop(b"bob", None)
+        self.assertNoResult(opening)
+        steps, done = waiting.pop()
+        self.assertGreaterEqual(sum(1 for _ in steps), 1)
+        done.callback(None)
+        maildrop = self.successResultOf(opening)
+        self.open_ones.append(maildrop)
+        self.assertEqual(maildrop.countMessages(), module.STEP * 2 + 10)
+
+
+class RememberedTests(MaildirTestCase):
+    """
+    What was measured is not measured again; what has changed is.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.opened = []
+        descriptorOf = module.MaildirMaildrop._descriptorOf
+
+        def counting(maildrop, entry):
+            self.opened.append(entry.key)
+            return descriptorOf(maildrop, entry)
+
+        self.patch(module.MaildirMaildrop, "_descriptorOf", counting)
+        self.statted = []
+        lstat = os.lstat
+
+        def counted(path):
+            self.statted.append(path)
+            return lstat(path)
+
+        self.patch(module.os, "lstat", counted)
+
+    def test_nextSession(self):
+        """
+        A later login opens no message and stats none where nothing has changed.
+        """
+        for number in range(5):
+            self.deliver(b"%d.a" % number, b"x\n" * number)
+        maildrop = self.open()
+        sizes = self.sizes(maildrop)
+        self.assertEqual(len(self.opened), 5)
+        maildrop = self.again(maildrop)
+        self.opened.clear()
+        self.statted.clear()
+        maildrop = self.again(maildrop)
+        self.assertEqual(self.sizes(maildrop), sizes)
+        self.assertEqual((self.opened, self.statted), ([], []))
+
+    def test_newMail(self):
+        """
+        Mail that came costs the new mail only.
+        """
+        self.deliver(b"1.a", b"x\n")
+        maildrop = self.open()
+        self.sizes(maildrop)
+        self.deliver(b"2.a", b"yy\n")
+        self.opened.clear()
+        self.assertEqual(self.sizes(self.again(maildrop)), [3, 4])
+        self.assertEqual(self.opened, [b"2.a"])
+
+    def test_unsettled(self):
+        """
+        A folder that changed less than 2 s before it was listed is not trusted.
+        """
+        path = self.deliver(b"1.a", b"x\n")
+        changed = os.stat(os.path.dirname(path)).st_mtime
+        for age, trusted in ((1.9, False), (-100.0, False), (2.1, True)):
+            self.now = changed + age
+            maildrop = self.again(self.open())
+            self.statted.clear()
+            maildrop = self.again(maildrop)
+            self.assertEqual(self.statted == [], trusted, age)
+            self.again(maildrop)
+            self.forget()
+            self.open_ones.clear()
+
+    def test_changedBetween(self):
+        """
+        A file that was replaced in place is noticed when it is opened, and measured
+        anew by the next session.
+        """
+        path = self.deliver(b"1.a", b"x\n")
+        maildrop = self.open()
+        self.sizes(maildrop)
+        maildrop = self.again(maildrop)
+        with open(path, "wb") as file:
+            file.write(b"longer\n")
+        maildrop = self.again(maildrop)
+        self.assertEqual(self.sizes(maildrop), [3])
+        self.assertRaises(MessageChanged, lambda: self.read(maildrop, 0))
+        maildrop = self.again(maildrop)
+        self.assertEqual(self.sizes(maildrop), [8])
+        self.assertEqual(self.read(maildrop, 0), b"longer\n")
+
+    def test_indexGone(self):
+        """
+        Without the index, or with a broken one, sizes are as exact.
+        """
+        self.deliver(b"1.a", b"x\n")
+        maildrop = self.open()
+        self.sizes(maildrop)
+        path = os.path.join(self.maildir, b"extretr", b"index")
+
+        def overwrite(path):
+            with open(path, "wb") as file:
+                file.write(b"x" * 9999)
+
+        for damage in (os.unlink, overwrite):
+            maildrop = self.again(maildrop)
+            self.sizes(maildrop)
+            maildrop.close()
+            self.open_ones.remove(maildrop)
+            damage(path)
+            maildrop = self.open()
+            self.assertEqual(self.sizes(maildrop), [3])
+            self.flushLoggedErrors()
+
+
+class ChangedTests(MaildirTestCase):
+    """
+    Files that vanish, shrink or change under a session are noticed.
+    """
+
+    def changed(self, change):
+        path = self.deliver(b"1.a", b"x\n" * 100)
+        maildrop = self.open()
+        self.sizes(maildrop)
+        change(path)
+        return maildrop
+
+    def test_refused(self):
+        """
+        Gone, truncated, grown, touched or replaced: the message is refused.
+        """
+
+        def replace(path):
+            with open(path + b".new", "wb") as file:
+                file.write(b"x\n" * 100)
+            os.rename(path + b".new", path)
+
+        def append(path):
+            with open(path, "ab") as file:
+                file.write(b"more")
+
+        for change in (
+            os.unlink,
+            lambda path: os.truncate(path, 10),
+            lambda path: os.utime(path, (1, 1)),
+            append,
+            replace,
+        ):
+            maildrop = self.changed(change)
+            self.assertRaises(MessageChanged, self.read, maildrop, 0)
+            self.forget()
+            self.open_ones.clear()
+
+    def test_movedByAnother(self):
+        """
+        A message that was flagged or moved from new/ to cur/ is found again.
+        """
+        maildrop = self.changed(
+            lambda path: os.rename(
+                path, os.path.join(self.maildir, b"cur", b"1.a:2,RS")
+            )
+        )
+        self.assertEqual(self.read(maildrop, 0), b"x\n" * 100)
+        maildrop.deleteMessage(0)
+        maildrop.sync()
+        self.assertEqual(os.listdir(os.path.join(self.maildir, b"cur")), [])
+
+    def test_changedWhileOpen(self):
+        """
+        A change during a transfer is seen at its end; an unlinked file reads whole.
+        """
+        path = self.deliver(b"1.a", b"x\n" * 100)
+        maildrop = self.open()
+        opened = maildrop.openMessage(0).openAt(0)
+        self.assertTrue(opened.unchanged())
+        with open(path, "ab") as file:
+            file.write(b"more")
+        self.assertFalse(opened.unchanged())
+        opened.file.close()
+
+    def test_goneBeforeMeasured(self):
+        """
+        f15b: a message that vanished before it was measured is in no list, and refused.
+        """
+        path = self.deliver(b"1.a", b"x\n")
+        self.deliver(b"2.a", b"x\n")
+        maildrop = self.open()
+        os.unlink(path)
+        self.assertEqual(self.sizes(maildrop), [0, 3])
+        self.assertTrue(maildrop.isDeleted(0))
+        self.assertRaises(MessageChanged, maildrop.openMessage, 0)
+        maildrop.undeleteMessages()
+        self.assertTrue(maildrop.isDeleted(0))
+
+    def test_unreadable(self):
+        """
+        A message that cannot be read is in no list; the others are served.
+        """
+        self.deliver(b"1.a", b"x\n")
+        self.deliver(b"2.a", b"x\n")
+        maildrop = self.open()
+        descriptorOf = maildrop._descriptorOf
+
+        def fails(entry):
+            if entry.key == b"1.a":
+                raise PermissionError(13, "no")
+            return descriptorOf(entry)
+
+        maildrop._descriptorOf = fails
+        self.assertEqual(self.sizes(maildrop), [0, 3])
+        self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
+
+
+class MaildropTests(MaildirTestCase):
+    """
+    What all maildrops have in common.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.paths = [self.deliver(b"%d.a" % n, b"x\n" * n) for n in range(1, 4)]
+
+    def test_numbers(self):
+        """
+        f14b, f15: an index that is not there is none, a negative one neither.
+        """
+        maildrop = self.open()
+        for index in (-1, 3, 10**18):
+            self.assertRaises(NoSuchMessage, maildrop.openMessage, index)
+            self.assertRaises(NoSuchMessage, maildrop.deleteMessage, index)
+            self.assertRaises(ValueError, maildrop.listMessages, index)
+            self.assertRaises(ValueError, maildrop.getUidl, index)
+
+    def test_marks(self):
+        """
+        f13, f53: marks remove nothing before sync, keep the order, and can be taken
+        back.
+        """
+        maildrop = self.open()
+        maildrop.deleteMessage(1)
+        maildrop.deleteMessage(0)
+        self.assertEqual(self.sizes(maildrop), [0, 0, 9])
+        self.assertEqual(maildrop.listMessages(1), 0)
+        self.assertTrue(maildrop.isDeleted(1))
+        self.assertRaises(NoSuchMessage, maildrop.openMessage, 1)
+        self.assertTrue(all(map(os.path.exists, self.paths)))
+        maildrop.undeleteMessages()
+        self.assertEqual(self.sizes(maildrop), [3, 6, 9])
+
+    def test_closeDeletesNothing(self):
+        """
+        f13: a session that ends without sync deletes nothing.
+        """
+        maildrop = self.open()
+        maildrop.deleteMessage(0)
+        self.assertEqual(self.again(maildrop).countMessages(), 3)
+
+    def test_sync(self):
+        """
+        f12: sync removes what is marked, and nothing else.
+        """
+        maildrop = self.open()
+        maildrop.deleteMessage(1)
+        maildrop.sync()
+        self.assertEqual(list(map(os.path.exists, self.paths)), [True, False, True])
+
+    def test_goneIsRemoved(self):
+        """
+        What another agent has removed already counts as removed.
+        """
+        maildrop = self.open()
+        maildrop.deleteMessage(1)
+        os.unlink(self.paths[1])
+        maildrop.sync()
+
+    def test_notAllDeleted(self):
+        """
+        Where one cannot be removed the others are, and the failure is told.
+        """
+        maildrop = self.open()
+        for index in range(3):
+            maildrop.deleteMessage(index)
+        unlink = os.unlink
+
+        def fails(path):
+            if path == self.paths[0]:
+                raise PermissionError(13, "no")
+            unlink(path)
+
+        self.patch(module.os, "unlink", fails)
+        self.assertRaises(NotAllDeleted, maildrop.sync)
+        self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
+        self.assertEqual(list(map(os.path.exists, self.paths)), [True, False, False])
+
+    def test_lockLost(self):
+        """
+        f37: an evicted session deletes nothing.
+        """
+        maildrop = self.open()
+        maildrop.deleteMessage(0)
+        os.unlink(os.path.join(self.maildir, b"extretr", b"lock"))
+        self.assertRaises(LockLost, maildrop.sync)
+        self.assertTrue(os.path.exists(self.paths[0]))
+
+    def test_exclusive(self):
+        """
+        f37: two sessions do not share a maildrop; the second gets in after the first.
+        """
+        maildrop = self.open()
+        opening = self.store().openMaildrop(b"bob", None)
+        self.assertNoResult(opening)
+        maildrop.close()
+        self.open_ones.remove(maildrop)
+        self.clock.pump([0.25] * 8)
+        self.open_ones.append(self.successResultOf(opening))
+
+    def test_measuredInSteps(self):
+        """
+        Large messages are measured in steps; one small one on the spot.
+        """
+        self.deliver(b"9.a", b"z" * (STEP * 3))
+        waiting = []
+
+        def later(steps):
+            done = Deferred()
+            waiting.append((steps, done))
+            return done
+
+        maildrop = self.open(cooperate=later)
+        self.assertEqual(maildrop.listMessages(0), 3)
+        self.assertEqual(waiting, [])
+        opening = maildrop.openMessage(3)
+        self.assertNoResult(opening)
+        steps, done = waiting.pop()
+        self.assertGreaterEqual(sum(1 for _ in steps), 2)
+        done.callback(None)
+        self.assertEqual(self.successResultOf(opening).size, STEP * 3 + 2)
+
+    def test_stockGetMessage(self):
+        """
+        f09, f54: who knows no more than IMailbox gets a file of octets.
+        """
+        maildrop = self.open()
+        with maildrop.getMessage(0) as file:
+            self.assertEqual(file.read(), b"x\n")
+        maildrop.deleteMessage(0)
+        self.assertRaises(NoSuchMessage, maildrop.getMessage, 0)
