@@ -55,7 +55,7 @@ class LockTestCase(SynchronousTestCase):
 
     def setUp(self):
         self.clock = Clock()
-        self.folder = os.fsencode(self.mktemp())
+        self.folder = os.fsencode(os.path.abspath(self.mktemp()))
         os.makedirs(self.folder)
         self.path = os.path.join(self.folder, b"state", b"lock")
         self.file = RecordFile(self.path)

@@ -96,6 +96,18 @@ class WhileOursTests(LockTestCase):
         held.release()
         self.assertRaises(LockLost, held.whileOurs, self.fail)
 
+    def test_releasedInVain(self):
+        """
+        Nor where the release could not yet be written down.
+        """
+        held = self.held()
+        guard = self.hold_guard()
+        held.release()
+        guard.close()
+        self.assertRaises(LockLost, held.whileOurs, self.fail)
+        self.advance(STEP)
+        self.assertIsNone(self.file.read())
+
     def test_guardHeld(self):
         """
         Where another has the guard for long, it is not known whose the lock is.
@@ -118,6 +130,7 @@ class WhileOursTests(LockTestCase):
         """
         A second action while one runs is refused: it would wait for itself.
         """
+        self.patch(held_module.time, "sleep", self.fail)
         held = self.held()
         removing = held.whileOurs(Deferred)
         self.assertRaises(StoreUnavailable, held.whileOurs, self.fail)
@@ -178,6 +191,7 @@ class ReleaseTests(LockTestCase):
         removing = held.whileOurs(Deferred)
         held.release()
         held.release()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         login = self.lock.acquire(self.session())
         self.advance(5)
         self.assertNoResult(login)
@@ -277,6 +291,22 @@ class LookTests(LockTestCase):
         self.lock.acquire(self.session())
         self.advance(1)
         self.assertEqual(session.challenges, 2)
+
+    def test_answeredOnce(self):
+        """
+        A contest that is answered is done with: the record stays as it is.
+        """
+        session = self.session(lives=True)
+        self.held(session)
+        login = self.lock.acquire(self.session())
+        self.advance(2)
+        self.failureResultOf(login, InUse)
+        answered = self.file.signature()
+        session.sign()
+        self.advance(20)
+        self.assertEqual(self.file.signature(), answered)
+        self.assertEqual(session.challenges, 1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_evicted(self):
         """

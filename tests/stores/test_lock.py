@@ -544,7 +544,7 @@ class TwoContenderTests(LockTestCase):
         self.held(session)
         first = self.lock.acquire(self.session())
         self.advance(5)
-        # Both in one look: the sign, and then the second contest.
+        # One look finds both: the sign, and then the second contest.
         session.sign()
         self.advance(STEP)
         second = self.lock.acquire(self.session())
@@ -554,6 +554,23 @@ class TwoContenderTests(LockTestCase):
         self.assertNoResult(second)
         self.advance(1)
         self.successResultOf(second)
+
+    def test_eachInItsTurn(self):
+        """
+        The one who came after it is refused by the next.
+        """
+        session = self.session()
+        self.held(session)
+        first = self.lock.acquire(self.session())
+        self.advance(5)
+        session.sign()
+        self.advance(STEP)
+        second = self.lock.acquire(self.session())
+        self.advance(1)
+        self.failureResultOf(first, InUse)
+        session.sign()
+        self.advance(1)
+        self.failureResultOf(second, InUse)
 
     def test_firstWithdraws(self):
         """
