@@ -1,0 +1,3 @@
+"""
+How fast, in how much memory: ``python -m tests.benchmarks``, beside stock Twisted.
+"""
