@@ -105,10 +105,8 @@ line for the users file."""
 
     def opt_listen(self, description: str) -> None:
         """
-        Listen on a Twisted server endpoint; may be given more than once.
-
-        [default: tcp:8110:interface=127.0.0.1]
-        """
+        Listen on a Twisted server endpoint; may be repeated. [default: tcp:8110:interface=127.0.0.1]
+        """  # noqa: E501
         self["listen"].append(description)
 
     opt_l = opt_listen

@@ -1,0 +1,230 @@
+"""
+`extretr.tap`: what ``twistd extretr run`` takes, and what it refuses.
+"""
+
+import os
+import sys
+from io import StringIO
+
+from twisted.application.service import IService, IServiceMaker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.internet.testing import MemoryReactorClock
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+
+from extretr.server.factory import MaildropFactory
+from extretr.stores.maildir import MaildirStore
+from extretr.stores.mbox import MboxStore
+from extretr.tap import Options, makeService
+
+
+class TapTestCase(SynchronousTestCase):
+    """
+    A mail root and a users file.
+    """
+
+    def setUp(self):
+        self.folder = os.path.abspath(self.mktemp())
+        os.makedirs(os.path.join(self.folder, "mail"))
+        self.users = os.path.join(self.folder, "users")
+        with open(self.users, "w", encoding="ascii") as file:
+            file.write("alice:{PLAIN}secret\n")
+        self.patch(os, "environ", {**os.environ, "XDG_DATA_HOME": self.folder})
+
+    def options(self, *arguments):
+        options = Options()
+        options.parseOptions(arguments)
+        return options
+
+    def mail(self, kind="maildir", *more):
+        return (
+            "run", "--mail", f"{kind}:{self.folder}/mail/%u", "--users", self.users,
+            *more,
+        )  # fmt: skip
+
+    def refused(self, *arguments):
+        """
+        Give the one line with which the command line is refused.
+        """
+        leaving = self.assertRaises(SystemExit, self.options, *arguments)
+        self.assertIsInstance(leaving.code, str)
+        self.assertNotIn("\n", leaving.code)
+        return leaving.code
+
+
+class OptionsTests(TapTestCase):
+    """
+    The command line.
+    """
+
+    def test_defaults(self):
+        """
+        Plain ``twistd extretr`` is ``run`` with its defaults.
+        """
+        for arguments in ((), ("run",)):
+            options = self.options(*arguments)
+            self.assertEqual(options.subCommand, "run")
+            self.assertEqual(options.subOptions["listen"], [])
+            self.assertEqual(options.subOptions["takeover-after"], 15.0)
+
+    def test_mail(self):
+        """
+        Each kind of mail is taken, with a template for the user.
+        """
+        for kind in ("maildir", "mbox", "mboxrd"):
+            run = self.options(*self.mail(kind)).subOptions
+            self.assertEqual(run["kind"], kind)
+            path = run["template"].expand(b"alice")
+            self.assertEqual(os.fsdecode(path), f"{self.folder}/mail/alice")
+
+    def test_state(self):
+        """
+        A state folder without a place for the user gets one folder a user.
+        """
+        for given, expanded in (("/x/%d/%n", b"/x/b.c/a"), ("/x", b"/x/a@b.c")):
+            run = self.options(*self.mail("maildir", "--state", given)).subOptions
+            self.assertEqual(run["state"].expand(b"a@b.c"), expanded)
+
+    def test_listen(self):
+        """
+        --listen may be given more than once.
+        """
+        run = self.options(*self.mail("maildir", "--listen", "tcp:1", "-l", "tcp:2"))
+        self.assertEqual(run.subOptions["listen"], ["tcp:1", "tcp:2"])
+
+    def test_refused(self):
+        """
+        Whatever is wrong is one line that names it.
+        """
+        root = f"maildir:{self.folder}/mail/%u"
+        for arguments, says in [
+            (("run", "--lisen", "x"), "--lisen"),
+            (("run", "surplus"), "surplus"),
+            (("run", "--mail", root), "--users"),
+            (("run", "--users", self.users), "--mail"),
+            (("run", "--mail", "imap:/x", "--users", self.users), "KIND"),
+            (("run", "--mail", "maildir:", "--users", self.users), "KIND"),
+            (("run", "--mail", "maildir:/x/%q", "--users", self.users), "%q"),
+            (("run", "--mail", "maildir:/nowhere/%u", "--users", self.users), "/nowh"),
+            (self.mail("maildir", "--takeover-after", "x"), "--takeover-after"),
+            (self.mail("maildir", "--takeover-after", "61"), "60"),
+            (self.mail("maildir", "--takeover-after", "0"), "--takeover-after"),
+            (self.mail("maildir", "--takeover-after", "nan"), "--takeover-after"),
+            (self.mail("maildir", "--unique-ids", "mine"), "courier"),
+            (self.mail("mbox", "--unique-ids", "dovecot"), "--unique-ids"),
+            (("run", "--state", "/x"), "--mail"),
+            (self.mail("maildir", "--auth", "nonsense:x"), "nonsense"),
+            (self.mail("maildir", "--auth", "memory:a:b"), "exclude"),
+        ]:
+            self.assertIn(says, self.refused(*arguments), arguments)
+
+    def test_help(self):
+        """
+        --help teaches: every option, an example.
+        """
+        output = StringIO()
+        self.patch(sys, "stdout", output)
+        self.assertRaises(SystemExit, self.options, "run", "--help")
+        for word in ("--listen", "--mail", "--users", "--auth", "--state", "%u"):
+            self.assertIn(word, output.getvalue())
+        words = " ".join(output.getvalue().split())
+        self.assertIn("twistd -n extretr run --mail", words)
+
+    def test_plugin(self):
+        """
+        Twistd finds the plugin, whose options and maker are these.
+        """
+        (maker,) = [
+            each for each in getPlugins(IServiceMaker) if each.tapname == "extretr"
+        ]
+        self.assertIs(maker.options, Options)
+        self.assertIs(maker.makeService, makeService)
+
+
+class MakeServiceTests(TapTestCase):
+    """
+    How the server is wired.
+    """
+
+    def make(self, *arguments):
+        self.reactor = MemoryReactorClock()
+        service = makeService(self.options(*arguments), self.reactor)
+        self.assertTrue(IService.providedBy(service))
+        return service
+
+    def factory(self, *arguments):
+        service = self.make(*arguments)
+        service.privilegedStartService()
+        (listened,) = self.reactor.tcpServers
+        return listened[1]
+
+    def test_listens(self):
+        """
+        It listens where it was told to, by default on loopback alone.
+        """
+        for arguments, port, interface in (
+            ((), 8110, "127.0.0.1"),
+            (("--listen", "tcp:1110"), 1110, ""),
+        ):
+            self.make(*self.mail("maildir", *arguments)).privilegedStartService()
+            (listened,) = self.reactor.tcpServers
+            self.assertEqual((listened[0], listened[3]), (port, interface))
+
+    def test_store(self):
+        """
+        The store is the one that --mail names, with the options given.
+        """
+        more = ("--takeover-after", "7")
+        for kind, store_class in (
+            ("maildir", MaildirStore),
+            ("mbox", MboxStore),
+            ("mboxrd", MboxStore),
+        ):
+            factory = self.factory(*self.mail(kind, *more))
+            self.assertIsInstance(factory, MaildropFactory)
+            self.assertIsInstance(factory.portal.realm._store, store_class)
+
+    def test_passwordsInClear(self):
+        """
+        Spec reading 19: only --allow-plaintext takes them from afar without TLS.
+        """
+        self.assertTrue(self.factory(*self.mail()).requireTLS)
+        self.assertFalse(
+            self.factory(*self.mail("maildir", "--allow-plaintext")).requireTLS
+        )
+
+    def test_auth(self):
+        """
+        Twisted's own checkers can be used instead of a users file.
+        """
+        factory = self.factory(
+            "run", "--mail", f"maildir:{self.folder}/mail/%u", "--auth", "memory:a:b"
+        )
+        self.assertIn(IUsernamePassword, factory.portal.checkers)
+
+    def test_refused(self):
+        """
+        What can be found out only now is one line too.
+        """
+        for arguments, says in [
+            (self.mail("maildir", "--listen", "nonsense:1"), "nonsense"),
+            (self.mail("maildir", "--listen", "tcp:x"), "tcp:x"),
+            (self.mail("maildir", "--listen", "ssl:1:privateKey=/no.pem"), "ssl:1"),
+            (self.mail("maildir", "--users", "/nowhere/users"), "/nowhere/users"),
+            (("run", "--listen", "tcp:8110"), "--mail"),
+        ]:
+            leaving = self.assertRaises(SystemExit, self.make, *arguments)
+            self.assertIn(says, leaving.code)
+            self.assertNotIn("\n", leaving.code)
+
+    def test_embedded(self):
+        """
+        With no option it serves the embedded default, and tells the terminal how.
+        """
+        output = StringIO()
+        self.patch(sys, "stdout", output)
+        self.make("run")
+        self.assertIn("-u demo:", output.getvalue())
+        self.assertTrue(os.path.isdir(f"{self.folder}/extretr/mail/demo/new"))
+        self.make("run", "--listen", "tcp:9110:interface=127.0.0.1")
+        self.assertIn("127.0.0.1:9110", output.getvalue())
