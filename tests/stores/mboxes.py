@@ -115,6 +115,9 @@ class Failing:
         function = getattr(os, name)
         if name not in self.changes:
             return function
+        if name.endswith("sync"):
+            # Nothing is gained by waiting for the real disk.
+            function = os.fstat
         return lambda *arguments: self._change(name, function, arguments)
 
     def _change(self, name, function, arguments):
@@ -137,10 +140,14 @@ class Failing:
         raise self._error
 
 
-def errors():
-    yield Crash()
+def failures():
+    """
+    Give errors, each with how much of a write is done before it: none, some, all.
+    """
+    for torn in (0, 0.3, 1):
+        yield Crash(), torn
     for number in (errno.ENOSPC, errno.EIO):
-        yield OSError(number, os.strerror(number))
+        yield OSError(number, os.strerror(number)), 0.3
 
 
 class PowerLoss(Failing):
