@@ -105,8 +105,8 @@ line for the users file."""
 
     def opt_listen(self, description: str) -> None:
         """
-        Listen on a Twisted server endpoint; may be repeated. [default: tcp:8110:interface=127.0.0.1]
-        """  # noqa: E501
+        Listen on a Twisted endpoint (default: tcp:8110:interface=127.0.0.1), repeatable.
+        """
         self["listen"].append(description)
 
     opt_l = opt_listen

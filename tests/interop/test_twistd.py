@@ -55,26 +55,8 @@ class TwistdTests(SynchronousTestCase):
                 (("--mail", "maildir:/nowhere/%u", "--users", str(users)), "/nowhere"),
                 ((*mail, "/nowhere/users"), "/nowhere/users"),
                 ((*good, "x:1"), "x:1"),
-                (
-                    (
-                        *mail,
-                        "--users",
-                        str(users),
-                        "--listen",
-                        "systemd:domain=INET:index=0",
-                    ),
-                    "systemd",
-                ),
-                (
-                    (
-                        *mail,
-                        "--users",
-                        str(users),
-                        "-l",
-                        f"tcp:{port}:interface=127.0.0.1",
-                    ),
-                    "in use",
-                ),
+                ((*good, "systemd:domain=INET:index=0"), "systemd"),
+                ((*good, f"tcp:{port}:interface=127.0.0.1"), "in use"),
             ]:
                 run = self.run_twistd(
                     "-n", "--logfile=log", "extretr", "run", *arguments
