@@ -105,7 +105,7 @@ line for the users file."""
 
     def opt_listen(self, description: str) -> None:
         """
-        Listen on a Twisted endpoint (default: tcp:8110:interface=127.0.0.1), repeatable.
+        Listen on a Twisted endpoint (default tcp:8110:interface=127.0.0.1), repeatable.
         """
         self["listen"].append(description)
 

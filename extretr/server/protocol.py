@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
@@ -164,14 +164,17 @@ class ExtendedRETRMixin(LoginMixin):
         message = self.mbox.openMessage(index)
         if isinstance(message, Deferred):
             return self._run(self._retrieveLater(index, message, held))
-        return self._hold(self._retrieve(index, message, held))
+        sending = self._retrieve(index, message, held)
+        return None if sending is None else self._hold(sending)
 
     async def _retrieveLater(self, index: int, message: Any, held: int) -> None:
-        await self._retrieve(index, await message, held)
+        sending = self._retrieve(index, await message, held)
+        if sending is not None:
+            await sending
 
     def _retrieve(
         self, index: int, message: ISeekableMessage, held: int
-    ) -> "Deferred[None]":
+    ) -> "Deferred[None] | None":
         text = b"%d octets" % message.size
         if held:
             # A resumed download sees by the size that the message is the same.
@@ -181,12 +184,15 @@ class ExtendedRETRMixin(LoginMixin):
         self.savedOctets += held
         return sent
 
-    def _send(self, index: int, blocks: MessageBlocks) -> "Deferred[None]":
+    def _send(self, index: int, blocks: MessageBlocks) -> "Deferred[None] | None":
+        """
+        Begin to send; None tells that it was one block, and is sent.
+        """
         # Until the first block is made every failure is an -ERR.
         first = next(blocks)
         self._highest = max(self._highest, index + 1)
         self.transport.write(first)
-        return succeed(None) if blocks.finished else self._carry(blocks)
+        return None if blocks.finished else self._carry(blocks)
 
     def do_TOP(self, number: bytes, lines: bytes) -> Any:
         """
@@ -207,7 +213,10 @@ class ExtendedRETRMixin(LoginMixin):
             self.failResponse(BAD_NUMBER)
             return
         greeting = success(b"Top of message follows")
-        await self._send(index, MessageBlocks(greeting, message.openAt(0), counter))
+        blocks = MessageBlocks(greeting, message.openAt(0), counter)
+        sending = self._send(index, blocks)
+        if sending is not None:
+            await sending
 
     def do_DELE(self, number: bytes) -> "Deferred[None]":
         """

@@ -144,6 +144,8 @@ class Maildrop:
         Give the message, or a Deferred of it while it has yet to be measured.
         """
         entry = self._presentAt(index)
+        if entry.measured is not None:
+            return self._messageOf(entry)
         return self._measured([entry], lambda: self._messageOf(entry))
 
     def countMessages(self) -> int:
