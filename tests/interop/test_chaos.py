@@ -22,8 +22,8 @@ class Wire:
     A client as plain as can be: a socket, and lines of the server's.
     """
 
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+    def __init__(self, port, host="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), timeout=30)
         self.buffer = b""
         self.line()
 
