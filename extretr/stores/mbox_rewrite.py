@@ -30,6 +30,9 @@ from extretr.stores.mbox_parse import NotAnMboxError, Parsed, Parser, parsing
 
 _SEPARATOR = re.compile(rb"(?:\r?\n)+(?=From )")
 
+#: Messages that are compared between two turns of the reactor.
+_TURN = 1000
+
 Steps = Generator[None, None, None]
 
 
@@ -63,8 +66,6 @@ def removing(
             listed; nothing was written.  Further ones behind them stay.
         OSError: where it could not be done, or not be finished.
     """
-    if copy.exists():
-        raise MailboxChangedError
     size = os.fstat(mailbox).st_size
     first = min(deleted)
     seen = 0 if whole else first
@@ -74,10 +75,13 @@ def removing(
         found = [*listed[:seen], *parser.finish()]
     except NotAnMboxError:
         raise MailboxChangedError from None
-    if [_identity(one) for one in found[seen : len(listed)]] != [
-        _identity(one) for one in listed[seen:]
-    ]:
+    if len(found) < len(listed):
         raise MailboxChangedError
+    for index in range(seen, len(listed)):
+        if _identity(found[index]) != _identity(listed[index]):
+            raise MailboxChangedError
+        if index % _TURN == 0:
+            yield
     start = found[first].from_at
     added = b""
     if len(found) - 1 not in deleted:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -134,6 +135,25 @@ class MailboxLocksTests(LockCase):
             self.assertFalse(os.path.exists(self.dot_lock))
         self.clock.advance(RETRY)
         self.successResultOf(waiting).release()
+
+    def test_elsewhere(self):
+        """
+        Where the system has only locks of processes, one of these is taken.
+        """
+        self.patch(mbox_lock, "sys", SimpleNamespace(platform="elsewhere"))
+        locked = self.acquired()
+        script = (
+            "import fcntl, sys\n"
+            "with open(sys.argv[1], 'r+b') as file:\n"
+            "    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        )
+        command = [sys.executable, "-c", script, self.text_path]
+        self.assertIn(
+            b"BlockingIOError",
+            subprocess.run(command, check=False, capture_output=True).stderr,
+        )
+        locked.release()
+        subprocess.run(command, check=True)
 
     def test_timeout(self):
         """
