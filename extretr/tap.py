@@ -185,6 +185,8 @@ class Options(usage.Options):
     subCommands = [["run", None, RunOptions, "Serve mail by POP3 (the default)."]]
     defaultSubCommand = "run"
 
+    longdesc = "Mail by POP3, resumable: 'twistd extretr run --help' tells how."
+
 
 def _seconds(text: str) -> float:
     try:

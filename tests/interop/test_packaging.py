@@ -91,7 +91,8 @@ class PackagingTests(SynchronousTestCase):
         self.run_in(*pip, "check")
         self.run_in(scripts / "python", "-c", IMPORT_ALL, ROOT)
         self.assertIn("extretr", self.run_in(scripts / "twistd", "--help"))
-        self.assertIn("--listen", self.run_in(scripts / "twistd", "extretr", "--help"))
+        options = self.run_in(scripts / "twistd", "extretr", "run", "--help")
+        self.assertIn("--listen", options)
         self.assertIn("password", self.run_in(scripts / "extretr", "--help"))
 
     def test_install(self):
