@@ -90,28 +90,15 @@ def large_rate(port):
         return octets / (time.perf_counter() - begun) / 1e6
 
 
-def lock_step(count):
+def lock_step(count, quickack=True):
     """
     Give a measurement of messages a second, one command after the other's answer.
+
+    Without *quickack* the client delays its acknowledgements.
     """
 
     def measure(port):
-        with Client(port) as client:
-            begun = time.perf_counter()
-            for number in range(1, count + 1):
-                client.retrieve(b"RETR %d" % number)
-            return count / (time.perf_counter() - begun)
-
-    return measure
-
-
-def delayed(count):
-    """
-    Give the same, of a client that delays its acknowledgements.
-    """
-
-    def measure(port):
-        with Client(port, quickack=False) as client:
+        with Client(port, quickack) as client:
             begun = time.perf_counter()
             for number in range(1, count + 1):
                 client.retrieve(b"RETR %d" % number)
@@ -172,7 +159,10 @@ def compare_rates(smoke):
             for title, measure in (
                 ("4 KiB messages, lock step", lock_step(count)),
                 ("4 KiB messages, pipelined", pipelined(count)),
-                ("4 KiB messages, delayed ACKs", delayed(10 if smoke else 100)),
+                (
+                    "4 KiB messages, delayed ACKs",
+                    lock_step(10 if smoke else 100, quickack=False),
+                ),
             ):
                 measure(server.port)
                 side_by_side(
