@@ -1,5 +1,10 @@
 """Sphinx's configuration: sphinx-build -n -W docs docs/_build."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 project = "extretr"
 author = "The extretr maintainers"
 copyright = "2026, The extretr maintainers"

@@ -15,9 +15,18 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from unittest import TestSuite
 
 from twisted.trial.runner import TestLoader
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: What a checkout may hold that is not the project's.
+_NOT_OURS = shutil.ignore_patterns(
+    *(".git", ".hypothesis", ".*_cache", "__pycache__", "dropin.cache", "_build"),
+    *("venv*", ".venv*", "build", "dist", "*.egg-info", "_trial_temp*"),
+)
 
 
 def is_wanted() -> bool:
@@ -54,3 +63,10 @@ def program(name: str) -> str:
     if path is None:
         raise AssertionError(f"{name} is not installed: see .ci/run")
     return path
+
+
+def copy_of_checkout(folder: Path) -> Path:
+    """
+    Copy the project's files to a new folder in *folder*, and give that.
+    """
+    return Path(shutil.copytree(ROOT, folder / "source", ignore=_NOT_OURS))

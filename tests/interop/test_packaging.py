@@ -6,21 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.interop import suite_of
-from tests.interop.running import ROOT
+from tests.interop import ROOT, copy_of_checkout, suite_of
 
 test_suite = suite_of(__name__)
-
-#: What a checkout may hold that is not the project's.
-_NOT_OURS = shutil.ignore_patterns(
-    ".git", "venv*", ".venv*", "build", "dist", "*.egg-info", "_trial_temp*", ".*_cache"
-)
 
 IMPORT_ALL = """
 import importlib, pathlib, sys, extretr
@@ -40,8 +35,7 @@ class PackagingTests(SynchronousTestCase):
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp(prefix="extretr-packaging-"))
         self.addCleanup(shutil.rmtree, self.folder)
-        self.source = self.folder / "source"
-        shutil.copytree(ROOT, self.source, ignore=_NOT_OURS)
+        self.source = copy_of_checkout(self.folder)
 
     def run_in(self, *command):
         """
@@ -67,6 +61,32 @@ class PackagingTests(SynchronousTestCase):
         self.run_in(sys.executable, "-m", "venv", self.folder / name)
         return self.folder / name / "bin"
 
+    def files(self, *names):
+        """
+        Give the files below folders of the source, by their paths in it.
+        """
+        return {
+            path.relative_to(self.source).as_posix()
+            for name in names
+            for path in (self.source / name).rglob("*")
+            if path.is_file()
+        }
+
+    def wheel_of(self, source, pip):
+        """
+        Build a wheel, look into it, and give it.
+        """
+        expected = self.files("extretr", "twisted")
+        self.run_in(*pip, "wheel", "--no-deps", "-w", self.folder, source)
+        (wheel,) = self.folder.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            names = set(archive.namelist())
+        dist_info = {name for name in names if ".dist-info/" in name}
+        self.assertEqual(names - dist_info, expected)
+        self.assertTrue(any(name.endswith("licenses/LICENSE") for name in dist_info))
+        self.assertFalse([name for name in names if name.startswith("twisted/__init")])
+        return wheel
+
     def test_wheel(self):
         """
         The wheel holds the package and the plugin, and nothing that hurts Twisted; it
@@ -75,18 +95,7 @@ class PackagingTests(SynchronousTestCase):
         """
         scripts = self.venv("clean")
         pip = (scripts / "python", "-m", "pip", "-q")
-        self.run_in(*pip, "wheel", "--no-deps", "-w", self.folder, self.source)
-        (wheel,) = self.folder.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            names = set(archive.namelist())
-        ours = {
-            path.relative_to(ROOT).as_posix()
-            for path in (ROOT / "extretr").rglob("*.py")
-        }
-        ours |= {"extretr/py.typed", "twisted/plugins/extretr_plugin.py"}
-        dist_info = {name for name in names if ".dist-info/" in name}
-        self.assertEqual(names - dist_info, ours)
-        self.assertTrue(any(name.endswith("licenses/LICENSE") for name in dist_info))
+        wheel = self.wheel_of(self.source, pip)
         self.run_in(*pip, "install", wheel)
         self.run_in(*pip, "check")
         self.run_in(scripts / "python", "-c", IMPORT_ALL, ROOT)
@@ -94,6 +103,31 @@ class PackagingTests(SynchronousTestCase):
         options = self.run_in(scripts / "twistd", "extretr", "run", "--help")
         self.assertIn("--listen", options)
         self.assertIn("password", self.run_in(scripts / "extretr", "--help"))
+
+    def test_sdist(self):
+        """
+        The source distribution holds the tests and the docs too, and builds the same
+        wheel.
+        """
+        scripts = self.venv("sdist")
+        pip = (scripts / "python", "-m", "pip", "-q")
+        expected = self.files("extretr", "twisted", "tests", "docs")
+        expected |= {"LICENSE", "README.rst", "MANIFEST.in", "pyproject.toml"}
+        expected |= {"setup.cfg", "PKG-INFO"}
+        self.run_in(*pip, "install", "build")
+        build = (scripts / "python", "-m", "build", "--sdist", "-o", self.folder)
+        self.run_in(*build, self.source)
+        (sdist,) = self.folder.glob("*.tar.gz")
+        with tarfile.open(sdist) as archive:
+            names = {
+                member.name.partition("/")[2]
+                for member in archive.getmembers()
+                if member.isfile()
+            }
+        egg_info = {name for name in names if name.startswith("extretr.egg-info/")}
+        self.assertEqual(names - egg_info, expected)
+        shutil.rmtree(self.source / "extretr.egg-info", ignore_errors=True)
+        self.wheel_of(sdist, pip)
 
     def test_install(self):
         """
