@@ -74,6 +74,8 @@ class Holder(LineOnlyReceiver):
                 self.held.whileOurs(lambda: say("acted"))
             except LockLost:
                 say("lost")
+        elif line == b"idle":
+            say("idle")
         elif line == b"release":
             self.held.release()
             say("released")
