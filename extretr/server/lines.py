@@ -70,7 +70,7 @@ class LinesMixin:
                 self.lineReceived(line)
                 if output is not None and self.blocked is None and output.isClogged():
                     # The peer asks faster than it reads.
-                    self._hold(self._carry(drain()))
+                    self._hold(self._carry(drain()).addCallback(output.drained))
         finally:
             self._working = False
             if output is not None:

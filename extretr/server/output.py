@@ -110,6 +110,12 @@ class Output:
         """
         return self.waiting >= CORK_LIMIT and not _sends_at_once(self.original)
 
+    def drained(self, _: object = None) -> None:
+        """
+        Take note that nothing waits any more.
+        """
+        self.waiting = 0
+
     def _send(self, data: bytes) -> bool:
         if _sends_at_once(self.original):
             self.waiting = 0
