@@ -31,6 +31,15 @@ class ExtendedMailService(mail.MailService):
     `twisted.mail.mail.MailService` whose POP3 downloads can be resumed.
     """
 
+    def addDomain(self, name: bytes, domain: Any) -> None:
+        """
+        Add a domain for which mail is served.
+        """
+        super().addDomain(name, domain)
+        # Older releases of Twisted mean to do it, and let the checkers go.
+        for checker in domain.getCredentialsCheckers():
+            self.portals[name].registerChecker(checker)
+
     def getPOP3Factory(self) -> ExtendedPOP3Factory:
         """
         Give a factory of resumable POP3 sessions for this service.

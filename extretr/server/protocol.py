@@ -300,3 +300,6 @@ class ExtendedVirtualPOP3(ExtendedRETRMixin, protocols.VirtualPOP3):
     """
     `twisted.mail.protocols.VirtualPOP3` with the extended RETR.
     """
+
+    #: Older releases of Twisted have it as text, which no user name can be split at.
+    domainSpecifier = b"@"
