@@ -277,8 +277,8 @@ def _embedded(listen: list[str]) -> Embedded:
     for description in listen:
         if not _is_loopback(description):
             raise SystemExit(
-                f"extretr: --listen {description} is not on loopback: give --mail and"
-                " --users too"
+                f"extretr: --listen {description} is not tcp:PORT:interface=127.0.0.1:"
+                " give --mail and --users too"
             )
     try:
         embedded = Embedded(Path(data_folder()))
@@ -294,5 +294,5 @@ def _embedded(listen: list[str]) -> Embedded:
 
 
 def _is_loopback(description: str) -> bool:
-    kind, port, *rest = description.split(":")
-    return kind in ("tcp", "ssl") and port.isdigit() and "interface=127.0.0.1" in rest
+    kind, port, *rest = [*description.split(":"), ""]
+    return kind == "tcp" and port.isdigit() and "interface=127.0.0.1" in rest
