@@ -1,8 +1,8 @@
 """
 Accounts from a passwd-file as Dovecot has it: ``user:{SCHEME}hash[:...]``.
 
-The file is read again when it has changed.  A new version that cannot be read
-keeps the accounts of the old one.
+The file is read again when it has changed.  A new version that cannot be read, or
+that has nothing but bad lines, keeps the accounts of the old one.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -27,6 +27,7 @@ MOST_WAITING = 100
 #: Runs a function somewhere, and gives a Deferred of its result.
 Run = Callable[[Callable[[], bool]], "Deferred[bool]"]
 
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _SECRET = re.compile(r"\A\{(?P<scheme>[A-Za-z0-9.-]+)\}(?P<hash>.*)\Z", re.DOTALL)
 
 
@@ -52,6 +53,8 @@ def parse_line(line: bytes) -> tuple[bytes, Account] | None:
     user, *fields = line.split(b":")
     if not user or not fields:
         raise ValueError("it is not user:{SCHEME}hash")
+    if _CONTROL.search(user):
+        raise ValueError("the user's name holds a control octet")
     secret = fields[0].decode("utf-8", "surrogateescape")
     found = _SECRET.match(secret)
     account = Account("CRYPT", secret)
@@ -85,7 +88,7 @@ class PasswdFile:
         self._run = run
         self._waiting = 0
         self._version = self._stat()
-        self._accounts = self._read()
+        self._take(self._read()[0])
 
     def requestAvatarId(self, credentials: Any) -> Any:
         """
@@ -96,49 +99,72 @@ class PasswdFile:
         """
         self._refresh()
         user = credentials.username
-        account = self._accounts.get(user)
-        known = account is not None
+        found = self._accounts.get(user)
+        account = found
+        if found is not None and found.scheme not in SCHEMES:
+            self._cannot(user, found, "unknown scheme")
+            account = None
         if account is None:
-            account = next(iter(self._accounts.values()), None)
-        if account is None:
-            raise UnauthorizedLogin
+            account = self._decoy(user)
         verified = self._verify(account, credentials.password)
 
         def decide(right: bool) -> bytes:
-            if not (known and right):
+            if account is not found or not right:
                 raise UnauthorizedLogin
             return user
 
         def broken(reason: Failure) -> bool:
             if reason.check(StoreUnavailable):
                 return reason  # type: ignore[return-value]
-            # A hash that cannot be verified is refused as a wrong password is.
-            self._log.error(
-                "the password of {user} cannot be verified ({scheme}): {error}",
-                user=user.decode("utf-8", "replace"),
-                scheme=account.scheme,
-                error=type(reason.value).__name__,
-            )
+            # A hash that cannot be verified is refused as a wrong password is.  A
+            # peer that hung up meanwhile has cancelled it.
+            if account is found and not reason.check(CancelledError):
+                self._cannot(user, account, type(reason.value).__name__)
             return False
 
         return verified.addErrback(broken).addCallback(decide)
 
+    def _decoy(self, user: bytes) -> Account:
+        """
+        Give an account that takes a wrong password's time, always the same for a name.
+
+        Raises:
+            UnauthorizedLogin: where there is none.
+        """
+        if not self._usable:
+            raise UnauthorizedLogin
+        # hash() of octets has another key in each process: nobody can tell which.
+        return self._usable[hash(user) % len(self._usable)]
+
+    def _cannot(self, user: bytes, account: Account, why: str) -> None:
+        self._log.error(
+            "the password of {user} cannot be verified ({scheme}): {why}",
+            user=user.decode("utf-8", "replace"),
+            scheme=account.scheme,
+            why=why,
+        )
+
     def _verify(self, account: Account, password: bytes) -> "Deferred[bool]":
-        scheme = SCHEMES.get(account.scheme)
-        if scheme is None:
-            return maybeDeferred(_unknown, account.scheme)
+        scheme = SCHEMES[account.scheme]
         if not scheme.slow:
             return maybeDeferred(scheme.verify, password, account.hash)
         if self._waiting >= MOST_WAITING:
             return maybeDeferred(_tooMany)
         self._waiting += 1
-        verified = self._run(lambda: scheme.verify(password, account.hash))
+        verified: Deferred[bool] = Deferred()
+
+        def verify() -> bool:
+            # Nobody waits for the result where the peer has hung up.
+            return not verified.called and scheme.verify(password, account.hash)
 
         def done(result: Any) -> Any:
             self._waiting -= 1
             return result
 
-        return verified.addBoth(done)
+        # Cancelling what is given out does not reach what waits for a thread, which
+        # counts until it had its turn.
+        self._run(verify).addBoth(done).chainDeferred(verified)
+        return verified
 
     def _stat(self) -> tuple[int, int, int]:
         found = os.stat(self._path)
@@ -151,8 +177,16 @@ class PasswdFile:
         try:
             version = self._stat()
             if version != self._version:
-                self._accounts = self._read()
+                accounts, bad = self._read()
                 self._version = version
+                if accounts or not bad:
+                    self._take(accounts)
+                else:
+                    self._log.error(
+                        "users file {path} has bad lines only, the accounts stay as"
+                        " they were",
+                        path=self._path,
+                    )
         except OSError as error:
             self._log.error(
                 "users file {path} cannot be read, the accounts stay as they were:"
@@ -161,13 +195,22 @@ class PasswdFile:
                 error=error.strerror,
             )
 
-    def _read(self) -> dict[bytes, Account]:
+    def _take(self, accounts: dict[bytes, Account]) -> None:
+        self._accounts = accounts
+        self._usable = [each for each in accounts.values() if each.scheme in SCHEMES]
+
+    def _read(self) -> tuple[dict[bytes, Account], int]:
+        """
+        Give the accounts, and the number of lines that are none.
+        """
         accounts: dict[bytes, Account] = {}
+        bad = 0
         with open(self._path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     parsed = parse_line(line)
                 except ValueError as error:
+                    bad += 1
                     self._complain(number, str(error))
                     continue
                 if parsed is None:
@@ -179,7 +222,7 @@ class PasswdFile:
                 if account.scheme not in SCHEMES:
                     self._complain(number, f"unknown scheme {account.scheme}")
                 accounts[user] = account
-        return accounts
+        return accounts, bad
 
     def _complain(self, number: int, what: str) -> None:
         self._log.warn(
@@ -188,10 +231,6 @@ class PasswdFile:
             number=number,
             what=what,
         )
-
-
-def _unknown(scheme: str) -> bool:
-    raise LookupError(scheme)
 
 
 def _tooMany() -> bool:

@@ -5,6 +5,7 @@ Listening: a port that cannot be had is one line, and the end of the process.
 import os
 import sys
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from twisted.application.service import Service
@@ -20,6 +21,24 @@ class ListenFailedError(Exception):
     """
     A port that cannot be listened on; twistd tells it to who started the daemon.
     """
+
+
+def end_quietly() -> None:
+    """
+    Let a `ListenFailedError` that ends the process end it without a traceback.
+
+    It has been told in one line.  SystemExit would say as little, but twistd leaves
+    its pidfile behind for that.
+    """
+    others = sys.excepthook
+
+    def hook(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if not issubclass(kind, ListenFailedError):
+            others(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def one_line(text: str) -> None:
@@ -63,8 +82,7 @@ class Listener(Service):
         Listen, before any privilege is given up.
 
         Raises:
-            ListenFailedError: where it cannot; in the foreground, SystemExit after one
-                line on the terminal.
+            ListenFailedError: where it cannot, after one line on the terminal.
         """
         super().privilegedStartService()
         failures: list[Failure] = []
@@ -100,13 +118,15 @@ class Listener(Service):
         )
 
     def _fail(self, reason: Failure) -> None:
-        text = f"cannot listen on {self._description}: {_why(reason)}"
+        why = _why(reason)
+        text = f"cannot listen on {self._description}: {why}"
         self._log.error("{text}", text=text)
-        if os.getpid() != self._made_by:
-            # Forked into the background: twistd carries this to the foreground.
-            raise ListenFailedError(text)
-        one_line(text)
-        raise SystemExit(1)
+        if os.getpid() == self._made_by:
+            one_line(text)
+        end_quietly()
+        # From a daemon twistd carries no more than 98 octets of this to who started
+        # it, the name of the class among them: the reason comes first.
+        raise ListenFailedError(f"{why}: {self._description}")
 
 
 def _why(reason: Failure) -> str:
@@ -134,7 +154,7 @@ class HashingThreads(Service):
 
     def stopService(self) -> None:
         """
-        Wait for what is under way, and stop the threads.
+        Wait for what is under way, not for what has yet to begin; stop the threads.
         """
         super().stopService()
         self._pool.stop()
@@ -143,4 +163,7 @@ class HashingThreads(Service):
         """
         Run *function* in a thread, as soon as one is free.
         """
-        return deferToThreadPool(self._reactor, self._pool, function)
+        return deferToThreadPool(self._reactor, self._pool, self._unlessOver, function)
+
+    def _unlessOver(self, function: Callable[[], bool]) -> bool:
+        return bool(self.running) and function()

@@ -65,7 +65,14 @@ class ParseTests(SynchronousTestCase):
         """
         What is no account is an error whose text holds no secret.
         """
-        for line in (b"bob", b":{PLAIN}hush", b"bob:", b"bob:{PLAIN}:1:1"):
+        for line in (
+            b"bob",
+            b":{PLAIN}hush",
+            b"bob:",
+            b"bob:{PLAIN}:1:1",
+            b"b\0b:{PLAIN}hush",
+            b"bob\t:{PLAIN}hush",
+        ):
             error = self.assertRaises(ValueError, parse_line, line)
             self.assertNotIn("hush", str(error))
 
@@ -157,6 +164,37 @@ class PasswdFileTests(SynchronousTestCase):
         for user in (b"", b"BOB", b"bob\0", b"bob "):
             self.failureResultOf(self.ask(checker, user, PASSWORD), UnauthorizedLogin)
 
+    def test_decoys(self):
+        """
+        f34: names that are not known take the time of all kinds of accounts, each name
+        always the same; what is wrong with the account of another is not logged.
+        """
+        checker = self.checker(
+            "ann:{PLAIN}x", "bob:{CRYPT}broken", "cyn:{OTP}x", run=self.run_here
+        )
+        costs = set()
+        with capturedLogs() as events:
+            for number in range(64):
+                name = b"eve%d" % number
+                twice = []
+                for _ in range(2):
+                    self.ran = 0
+                    refused = self.ask(checker, name, b"x")
+                    self.failureResultOf(refused, UnauthorizedLogin)
+                    twice.append(self.ran)
+                self.assertEqual(*twice)
+                costs.add(self.ran)
+        self.assertEqual(costs, {0, 1})
+        self.assertEqual(events, [])
+
+    def test_noDecoy(self):
+        """
+        Where no account can be verified, nobody is let in.
+        """
+        checker = self.checker("cyn:{OTP}x")
+        for user in (b"cyn", b"eve"):
+            self.failureResultOf(self.ask(checker, user, b"x"), UnauthorizedLogin)
+
     def test_noAccounts(self):
         """
         An empty file lets nobody in.
@@ -224,6 +262,21 @@ class PasswdFileTests(SynchronousTestCase):
         self.write("bob:{PLAIN}y")
         self.successResultOf(self.ask(checker, b"bob", b"y"))
 
+    def test_brokenLater(self):
+        """
+        A new version of nothing but bad lines leaves the accounts as they were; one
+        that is empty lets nobody in.
+        """
+        checker = self.checker("bob:{PLAIN}x")
+        self.write("\0\0\0", "nonsense")
+        with capturedLogs() as events:
+            self.successResultOf(self.ask(checker, b"bob", b"x"))
+            self.successResultOf(self.ask(checker, b"bob", b"x"))
+        self.assertIn("stay as they were", formatEvent(events[-1]))
+        self.assertEqual(len(events), 3)
+        self.write("# nobody")
+        self.failureResultOf(self.ask(checker, b"bob", b"x"), UnauthorizedLogin)
+
     def test_unreadableAtFirst(self):
         """
         A file that cannot be read at the start is an error.
@@ -248,6 +301,34 @@ class PasswdFileTests(SynchronousTestCase):
         for each in asked:
             self.successResultOf(each)
         self.assertNoResult(self.ask(checker, b"bob", PASSWORD))
+
+    def test_hungUp(self):
+        """
+        A peer that hangs up gives its place up only when the thread had it in hand, is
+        not hashed for, and is no log line.
+        """
+        waiting = []
+
+        def run_later(function):
+            waiting.append((Deferred(), function))
+            return waiting[-1][0]
+
+        checker = self.checker("bob:" + VECTORS["{CRYPT}"], run=run_later)
+        with capturedLogs() as events:
+            for _ in range(MOST_WAITING):
+                asked = self.ask(checker, b"bob", PASSWORD)
+                asked.cancel()
+                self.failureResultOf(asked, UnauthorizedLogin)
+            self.failureResultOf(self.ask(checker, b"bob", PASSWORD), StoreUnavailable)
+            for done, function in waiting:
+                result = function()
+                self.assertIs(result, False)
+                done.callback(result)
+            asked = self.ask(checker, b"bob", PASSWORD)
+            done, function = waiting[-1]
+            done.callback(function())
+            self.successResultOf(asked)
+        self.assertEqual(events, [])
 
     def test_octets(self):
         """

@@ -5,6 +5,7 @@
 import io
 import sys
 import threading
+import traceback
 
 from twisted.application.service import IService
 from twisted.internet.defer import fail, succeed
@@ -61,6 +62,7 @@ class ListenerTests(SynchronousTestCase):
         self.endpoint = Endpoint(result)
         self.terminal = io.StringIO()
         self.patch(sys, "__stderr__", self.terminal)
+        self.patch(sys, "excepthook", self.fail)
         return Listener("tcp:110", self.endpoint, None)
 
     def test_listens(self):
@@ -83,12 +85,11 @@ class ListenerTests(SynchronousTestCase):
 
     def test_busy(self):
         """
-        A busy port is one line on the terminal, and the end of the process.
+        A busy port is one line on the terminal, and an error that ends the process.
         """
         listener = self.listener(BUSY)
         with capturedLogs():
-            leaving = self.assertRaises(SystemExit, listener.privilegedStartService)
-        self.assertEqual(leaving.code, 1)
+            self.assertRaises(ListenFailedError, listener.privilegedStartService)
         self.assertEqual(
             self.terminal.getvalue(),
             "extretr: cannot listen on tcp:110: Address already in use\n",
@@ -96,7 +97,8 @@ class ListenerTests(SynchronousTestCase):
 
     def test_busyInTheBackground(self):
         """
-        After the fork it is an error that twistd carries to the foreground.
+        After the fork it is an error that twistd carries to the foreground, as far as
+        its first 98 octets.
         """
         listener = self.listener(BUSY)
         self.patch(service.os, "getpid", lambda: -1)
@@ -104,8 +106,26 @@ class ListenerTests(SynchronousTestCase):
             error = self.assertRaises(
                 ListenFailedError, listener.privilegedStartService
             )
-        self.assertIn("Address already in use", str(error))
+        told = traceback.format_exception_only(error)[-1][:98]
+        self.assertIn("Address already in use: tcp:110", told)
         self.assertEqual(self.terminal.getvalue(), "")
+
+    def test_noTraceback(self):
+        """
+        The error that ends the process makes no traceback; any other does.
+        """
+        others = []
+        listener = self.listener(BUSY)
+        self.patch(sys, "excepthook", lambda *told: others.append(told))
+        with capturedLogs():
+            error = self.assertRaises(
+                ListenFailedError, listener.privilegedStartService
+            )
+        sys.excepthook(type(error), error, None)
+        self.assertEqual(others, [])
+        other = ValueError()
+        sys.excepthook(ValueError, other, None)
+        self.assertEqual(others, [(ValueError, other, None)])
 
     def test_stoppedBeforeItListened(self):
         """
@@ -119,21 +139,61 @@ class HashingThreadsTests(SynchronousTestCase):
     A few threads.
     """
 
+    def setUp(self):
+        reactor = MemoryReactorClock()
+        self.calls = []
+        reactor.callFromThread = lambda call, *arguments: self.calls.append(
+            (call, arguments)
+        )
+        self.threads = HashingThreads(reactor, 1)
+        self.threads.startService()
+        self.began = threading.Event()
+
+    def stop(self):
+        self.threads.stopService()
+        for call, arguments in self.calls:
+            call(*arguments)
+
     def test_elsewhere(self):
         """
         A function runs in another thread, and its result comes back.
         """
-        reactor = MemoryReactorClock()
-        calls = []
-        reactor.callFromThread = lambda call, *arguments: calls.append(
-            (call, arguments)
-        )
-        threads = HashingThreads(reactor)
-        threads.startService()
+        verifyObject(IService, self.threads)
         names = []
-        done = threads.run(lambda: names.append(threading.current_thread()) or True)
-        threads.stopService()
-        for call, arguments in calls:
-            call(*arguments)
+
+        def function():
+            names.append(threading.current_thread())
+            self.began.set()
+            return True
+
+        done = self.threads.run(function)
+        self.assertTrue(self.began.wait(30))
+        self.stop()
         self.assertIsNot(names[0], threading.current_thread())
         self.assertEqual(self.successResultOf(done), True)
+
+    def test_stopped(self):
+        """
+        What waits for a thread when the server stops is not run any more.
+        """
+        release = threading.Event()
+        ran = []
+
+        def function():
+            self.began.set()
+            return release.wait(30)
+
+        first = self.threads.run(function)
+        second = self.threads.run(lambda: ran.append(True) or True)
+        self.assertTrue(self.began.wait(30))
+        join = self.threads._pool.stop
+
+        def stop():
+            release.set()
+            join()
+
+        self.patch(self.threads._pool, "stop", stop)
+        self.stop()
+        self.assertEqual(self.successResultOf(first), True)
+        self.assertEqual(self.successResultOf(second), False)
+        self.assertEqual(ran, [])
