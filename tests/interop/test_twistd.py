@@ -79,7 +79,7 @@ class TwistdTests(SynchronousTestCase):
                 f"tcp:{port}:interface=127.0.0.1",
             )
         self.assertEqual(run.returncode, 1)
-        self.assertIn("cannot listen", run.stderr)
+        self.assertIn("Address already in use", run.stderr)
 
     def test_embedded(self):
         """
