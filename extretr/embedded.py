@@ -7,11 +7,14 @@ Both lie in the user's data directory, made on the first run and kept.
 import os
 import random
 import secrets
-import stat
+import shlex
+import shutil
 from email.message import EmailMessage
 from pathlib import Path
 
 USER = "demo"
+
+HOST = "127.0.0.1"
 
 #: Octets of the attachment of the sample message.
 SAMPLE_OCTETS = 3 * 1024 * 1024
@@ -34,27 +37,34 @@ class Embedded:
         self.folder = folder
         self.maildir = folder / "mail" / USER
         self.users = folder / "users"
+        #: The account once more, as curl reads it where no password must be shown.
+        self.netrc = folder / "netrc"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        #: None where the user has made it a hash, or removed it.
         self.password = self._password()
+        if self.password is not None:
+            line = f"machine {HOST} login {USER} password {self.password}\n"
+            _write(self.netrc, line)
         self._deliver_sample()
 
-    def _password(self) -> str:
+    def _password(self) -> str | None:
         """
         Give the password of the account, generated on the first run.
+
+        The file is the user's from then on: it is read, and never written again.
         """
         try:
-            user, _, secret = self.users.read_text("utf-8").strip().partition(":")
+            lines = self.users.read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
-            user, secret = "", ""
-        if user == USER and secret.startswith("{PLAIN}") and len(secret) > 7:
-            return secret.removeprefix("{PLAIN}").partition(":")[0]
-        password = secrets.token_urlsafe(12)
-        draft = self.users.with_suffix(".new")
-        draft.touch(mode=0o600)
-        draft.chmod(stat.S_IRUSR | stat.S_IWUSR)
-        draft.write_text(f"{USER}:{{PLAIN}}{password}\n", "utf-8")
-        draft.replace(self.users)
-        return password
+            password = secrets.token_urlsafe(12)
+            _write(self.users, f"{USER}:{{PLAIN}}{password}\n")
+            return password
+        for line in lines:
+            user, _, fields = line.partition(":")
+            secret = fields.partition(":")[0]
+            if user == USER and secret.startswith("{PLAIN}"):
+                return secret.removeprefix("{PLAIN}") or None
+        return None
 
     def _deliver_sample(self) -> None:
         """
@@ -63,21 +73,33 @@ class Embedded:
         if self.maildir.exists():
             # The mail is the user's now; a sample that was deleted stays deleted.
             return
+        # A first run that is cut short leaves no Maildir without the sample.  The name
+        # is one that no user can have.
+        draft = self.maildir.with_name(".new")
+        shutil.rmtree(draft, ignore_errors=True)
         for name in ("tmp", "cur", "new"):
-            (self.maildir / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self.maildir / "tmp" / _SAMPLE
-        draft.write_bytes(sample())
-        draft.rename(self.maildir / "new" / _SAMPLE)
+            (draft / name).mkdir(mode=0o700, parents=True)
+        (draft / "new" / _SAMPLE).write_bytes(sample())
+        draft.rename(self.maildir)
 
-    def advice(self, host: str, port: int) -> str:
+    def advice(self, port: int, shown: bool) -> str:
         """
         Tell whoever sits at the terminal what to type next.
+
+        Unless it may be *shown*, the commands take the password from a file.
         """
-        server = f"pop3://{host}:{port}"
-        account = f"-u {USER}:{self.password}"
+        server = f"pop3://{HOST}:{port}"
+        if self.password is None:
+            password, account = f"see {self.users}", f"-u {USER}"
+        elif shown:
+            password = self.password
+            account = f"-u {shlex.quote(f'{USER}:{password}')}"
+        else:
+            password = f"see {self.users}"
+            account = f"--netrc-file {shlex.quote(str(self.netrc))}"
         return f"""\
 extretr serves a sample maildrop from {self.folder}
-  server: {host}, port {port}    user: {USER}    password: {self.password}
+  server: {HOST}, port {port}    user: {USER}    password: {password}
 
 Fetch its message, and pull the plug after a million octets:
   curl -s {account} {server}/1 | head -c 1000000 > part.eml
@@ -88,6 +110,17 @@ Compare with a download that was never cut:
 
 To serve real mail: twistd -n extretr run --mail maildir:/srv/mail/%u --users FILE
 """
+
+
+def _write(path: Path, text: str) -> None:
+    """
+    Write a file that is whole or not there, for the user only.
+    """
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
 
 
 def data_folder() -> Path:

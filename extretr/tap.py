@@ -3,6 +3,7 @@ The door for twistd: what ``twistd extretr run`` takes, and how it is wired.
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +19,10 @@ from twisted.internet.task import coiterate
 from twisted.logger import Logger
 from twisted.python import usage
 
-from extretr.embedded import Embedded, data_folder
+from extretr.embedded import HOST, Embedded, data_folder
 from extretr.interfaces import IStore
 from extretr.server.accounts import PasswdFile
+from extretr.server.checkers import OctetsChecker
 from extretr.server.factory import MaildropFactory, MaildropRealm
 from extretr.server.service import HashingThreads, Listener
 from extretr.stores.lock import MOST_TAKEOVER_AFTER
@@ -29,12 +31,37 @@ from extretr.stores.mbox import MboxStore
 from extretr.stores.paths import PathTemplate
 from extretr.stores.unique_ids import UNIQUE_IDS
 
-DEFAULT_LISTEN = "tcp:8110:interface=127.0.0.1"
+LOOPBACK = f"interface={HOST}"
+
+DEFAULT_LISTEN = f"tcp:8110:{LOOPBACK}"
 
 MAIL_KINDS = ("maildir", "mbox", "mboxrd")
 
 
-class RunOptions(usage.Options, AuthOptionMixin):
+class OneLineOptions(usage.Options):
+    """
+    Options whose errors are one line on the terminal, and exit status 1.
+
+    What twistd does by itself is to print all of the help, to stdout.
+    """
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse, or leave.
+
+        Raises:
+            SystemExit: with the line.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            line = " ".join(str(error).split())
+            raise SystemExit(
+                f"extretr: {line} ('twistd extretr run --help' tells more)"
+            ) from None
+
+
+class RunOptions(OneLineOptions, AuthOptionMixin):
     """
     The options of ``twistd extretr run``.
     """
@@ -111,16 +138,13 @@ line for the users file."""
 
     opt_l = opt_listen
 
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+    def addChecker(self, checker: ICredentialsChecker) -> None:
         """
-        Parse; whatever is wrong is one line on the terminal, and exit status 1.
+        Take a checker that --auth names.
         """
-        try:
-            super().parseOptions(options)
-        except usage.UsageError as error:
-            raise SystemExit(
-                f"extretr run: {error} (twistd extretr run --help tells more)"
-            ) from None
+        if IUsernamePassword in checker.credentialInterfaces:
+            checker = OctetsChecker(checker)
+        super().addChecker(checker)
 
     def parseArgs(self, *rest: str) -> None:
         """
@@ -168,6 +192,9 @@ line for the users file."""
         self["kind"] = kind
         self["template"] = _template("--mail", path)
         root = os.fsdecode(self["template"].root)
+        if kind != "maildir" and not re.search("%[und]", path):
+            # One mbox, whoever logs in.
+            root = os.path.dirname(root)
         if not os.path.isdir(root):
             raise usage.UsageError(f"--mail: there is no folder {root}")
         if self["state"] is not None:
@@ -177,10 +204,13 @@ line for the users file."""
             self["state"] = _template("--state", state)
 
 
-class Options(usage.Options):
+class Options(OneLineOptions):
     """
     The options of ``twistd extretr``: its sub-commands.
     """
+
+    # Else that of run would have "[options]" in the middle.
+    synopsis = ""
 
     subCommands = [["run", None, RunOptions, "Serve mail by POP3 (the default)."]]
     defaultSubCommand = "run"
@@ -240,12 +270,21 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         try:
             endpoint = serverFromString(reactor, description)
         except Exception as error:
-            # Each endpoint parser has its own errors (ValueError, IndexError of a
-            # missing systemd socket, those of a certificate that cannot be read).
-            raise SystemExit(f"extretr: --listen {description}: {error}") from None
+            raise SystemExit(
+                f"extretr: --listen {description}: {_why_not(description, error)}"
+            ) from None
         Listener(description, endpoint, factory).setServiceParent(service)
     Logger("extretr").info("mail rests in {mail}", mail=mail)
     return service
+
+
+def _why_not(description: str, error: Exception) -> str:
+    """
+    Tell in one line what a parser of endpoints says in errors of its own.
+    """
+    if description.startswith("systemd:") and isinstance(error, LookupError):
+        return "systemd passed no such socket"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _store(run: Any, reactor: Any) -> IStore:
@@ -287,12 +326,16 @@ def _embedded(listen: list[str]) -> Embedded:
             f"extretr: cannot make {data_folder()}: {error.strerror}"
         ) from None
     _, port, *_ = listen[0].split(":")
-    # Before the log begins: the password belongs to the terminal alone.
-    sys.stdout.write(embedded.advice("127.0.0.1", int(port)))
-    sys.stdout.flush()
+    # The password belongs to a terminal alone.  It is told before the log begins,
+    # and where stdout is no terminal (a log file, a journal), that is a log too.
+    terminals = [each for each in (sys.stdout, sys.stderr) if each.isatty()]
+    stream = terminals[0] if terminals else sys.stdout
+    stream.write(embedded.advice(int(port), shown=bool(terminals)))
+    stream.flush()
     return embedded
 
 
 def _is_loopback(description: str) -> bool:
     kind, port, *rest = [*description.split(":"), ""]
-    return kind == "tcp" and port.isdigit() and "interface=127.0.0.1" in rest
+    # What to type next names the port: one that is chosen later cannot be named.
+    return kind == "tcp" and port.isdigit() and int(port) > 0 and LOOPBACK in rest

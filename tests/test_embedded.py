@@ -4,6 +4,7 @@
 
 import email
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -46,15 +47,39 @@ class EmbeddedTests(SynchronousTestCase):
         self.assertEqual(second.password, first.password)
         self.assertEqual(list((second.maildir / "new").iterdir()), [])
 
-    def test_brokenAccount(self):
+    def test_edited(self):
         """
-        A users file that is no account any more is made anew.
+        Accounts that the user has changed or added stay; where the password is not
+        known any more, curl is told to ask for it.
         """
-        Embedded(self.folder)
-        (self.folder / "users").write_text("nonsense\n")
-        embedded = Embedded(self.folder)
-        _, account = parse_line((self.folder / "users").read_bytes())
-        self.assertEqual(account.hash, embedded.password)
+        first = Embedded(self.folder)
+        for text, password in [
+            ("# mine\nbob:{PLAIN}x\ndemo:{PLAIN}mine:1:1\n", "mine"),
+            ("demo:{PLAIN}it is mine\nbob:{PLAIN}x\n", "it is mine"),
+            ("demo:{ARGON2ID}$argon2id$x\n", None),
+            ("demo:{PLAIN}\n", None),
+            ("nonsense\xff\n", None),
+        ]:
+            first.users.write_text(text, "latin-1")
+            embedded = Embedded(self.folder)
+            self.assertEqual(embedded.password, password)
+            self.assertEqual(embedded.users.read_text("latin-1"), text)
+            account = "-u demo" if password is None else f"-u demo:{password}"
+            self.assertIn(
+                account, [" ".join(each[2:4]) for each in self.typed(embedded, True)]
+            )
+
+    def test_cutShort(self):
+        """
+        A first run that ends in the middle is made up for by the next.
+        """
+        self.patch(Path, "rename", self.fail)
+        self.assertRaises(self.failureException, Embedded, self.folder)
+        self.assertFalse((self.folder / "mail" / "demo").exists())
+        self.flushLoggedErrors()
+        self.patch(Path, "rename", Path.replace)
+        (message,) = (Embedded(self.folder).maildir / "new").iterdir()
+        self.assertEqual(message.read_bytes(), sample())
 
     def test_anotherPasswordEachTime(self):
         """
@@ -73,14 +98,38 @@ class EmbeddedTests(SynchronousTestCase):
         self.assertEqual(len(attachment.get_payload(decode=True)), SAMPLE_OCTETS)
         self.assertIn(b"\n.. and", sample())
 
+    def typed(self, embedded, shown):
+        """
+        Give the words of each curl command of the advice.
+        """
+        lines = embedded.advice(8110, shown).splitlines()
+        return [shlex.split(line) for line in lines if line.startswith("  curl ")]
+
     def test_advice(self):
         """
         The advice names server, account, and how to resume.
         """
         embedded = Embedded(self.folder)
-        advice = embedded.advice("127.0.0.1", 8110)
+        advice = embedded.advice(8110, shown=True)
         self.assertIn(f"-u demo:{embedded.password}", advice)
         self.assertIn('-X "RETR 1 1000000" pop3://127.0.0.1:8110/', advice)
+
+    def test_notShown(self):
+        """
+        Where the password must not be shown, curl takes it from a file of the user's
+        own, which follows the account.
+        """
+        Embedded(self.folder)
+        (self.folder / "users").write_text("demo:{PLAIN}other\n")
+        embedded = Embedded(self.folder)
+        self.assertNotIn("other", embedded.advice(8110, shown=False))
+        for command in self.typed(embedded, shown=False):
+            self.assertEqual(command[2:4], ["--netrc-file", str(self.folder / "netrc")])
+        netrc = self.folder / "netrc"
+        self.assertEqual(
+            netrc.read_text(), "machine 127.0.0.1 login demo password other\n"
+        )
+        self.assertEqual(stat.S_IMODE(netrc.stat().st_mode), 0o600)
 
     def test_folder(self):
         """

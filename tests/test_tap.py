@@ -52,6 +52,11 @@ class TapTestCase(SynchronousTestCase):
         return leaving.code
 
 
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
 class OptionsTests(TapTestCase):
     """
     The command line.
@@ -77,6 +82,15 @@ class OptionsTests(TapTestCase):
             path = run["template"].expand(b"alice")
             self.assertEqual(os.fsdecode(path), f"{self.folder}/mail/alice")
 
+    def test_oneMbox(self):
+        """
+        A single mbox needs not be there yet, but its folder.
+        """
+        arguments = ("run", "--users", self.users, "--mail")
+        run = self.options(*arguments, f"mbox:{self.folder}/one").subOptions
+        path = run["template"].expand(b"alice")
+        self.assertEqual(os.fsdecode(path), f"{self.folder}/one")
+
     def test_state(self):
         """
         A state folder without a place for the user gets one folder a user.
@@ -99,6 +113,10 @@ class OptionsTests(TapTestCase):
         root = f"maildir:{self.folder}/mail/%u"
         for arguments, says in [
             (("run", "--lisen", "x"), "--lisen"),
+            (("--listen", "tcp:1"), "--listen"),
+            (("rum",), "rum"),
+            (self.mail("maildir", "--users", ""), "--users"),
+            (("run", "--mail", "mbox:/nowhere/x", "--users", self.users), "/nowhere"),
             (("run", "surplus"), "surplus"),
             (("run", "--mail", root), "--users"),
             (("run", "--users", self.users), "--mail"),
@@ -210,8 +228,14 @@ class MakeServiceTests(TapTestCase):
             (self.mail("maildir", "--listen", "nonsense:1"), "nonsense"),
             (self.mail("maildir", "--listen", "tcp:x"), "tcp:x"),
             (self.mail("maildir", "--listen", "ssl:1:privateKey=/no.pem"), "ssl:1"),
+            (
+                self.mail("maildir", "--listen", "systemd:domain=INET:index=9"),
+                "systemd",
+            ),
+            (self.mail("maildir", "--listen", "systemd:domain=INET:name=x"), "no such"),
             (self.mail("maildir", "--users", "/nowhere/users"), "/nowhere/users"),
             (("run", "--listen", "tcp:8110"), "--mail"),
+            (("run", "--listen", "tcp:0:interface=127.0.0.1"), "--mail"),
         ]:
             leaving = self.assertRaises(SystemExit, self.make, *arguments)
             self.assertIn(says, leaving.code)
@@ -221,10 +245,29 @@ class MakeServiceTests(TapTestCase):
         """
         With no option it serves the embedded default, and tells the terminal how.
         """
-        output = StringIO()
+        output = Terminal()
         self.patch(sys, "stdout", output)
         self.make("run")
         self.assertIn("-u demo:", output.getvalue())
         self.assertTrue(os.path.isdir(f"{self.folder}/extretr/mail/demo/new"))
         self.make("run", "--listen", "tcp:9110:interface=127.0.0.1")
         self.assertIn("127.0.0.1:9110", output.getvalue())
+
+    def test_passwordNotInLog(self):
+        """
+        Where stdout is a file, which is the log of twistd -n, the password goes to the
+        terminal that stderr is, or nowhere.
+        """
+        log, terminal = StringIO(), Terminal()
+        self.patch(sys, "stdout", log)
+        self.patch(sys, "stderr", terminal)
+        self.make("run")
+        self.assertEqual(log.getvalue(), "")
+        self.assertIn("-u demo:", terminal.getvalue())
+        with open(f"{self.folder}/extretr/users", encoding="ascii") as file:
+            password = file.read().strip().removeprefix("demo:{PLAIN}")
+        self.assertIn(password, terminal.getvalue())
+        sys.stderr = StringIO()
+        self.make("run")
+        self.assertNotIn(password, log.getvalue() + sys.stderr.getvalue())
+        self.assertIn("--netrc-file", log.getvalue())

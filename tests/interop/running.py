@@ -54,7 +54,8 @@ class RunningServer:
     A server on a free loopback port, with accounts and a store of its own.
 
     Without *mail*, each user has a Maildir below the server's folder.  With
-    *options* that name ``--listen``, the port is that of the first listener.
+    *options* that name ``--listen``, the port is that of the first listener; with
+    ``--auth`` among them, *users* are not served.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class RunningServer:
                 for user, password in self.users.items()
             )
         )
-        self._arguments = ["--mail", mail, "--users", str(accounts), *options]
+        self._arguments = ["--mail", mail, *options]
+        if "--auth" not in options:
+            self._arguments += ["--users", str(accounts)]
         if not any(option in ("--listen", "-l") for option in options):
             self._arguments += ["--listen", "tcp:0:interface=127.0.0.1"]
         self._environment = environment(**(env or {}))

@@ -4,6 +4,7 @@ The real twistd: its errors, its log, the embedded default.
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -29,15 +30,26 @@ class TwistdTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir(parents=True)
 
-    def run_twistd(self, *arguments):
+    def run_twistd(self, *arguments, stdout=subprocess.PIPE):
         return subprocess.run(
             twistd_command(*arguments),
             cwd=self.folder,
             env=environment(XDG_DATA_HOME=str(self.folder / "data")),
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             check=False,
             text=True,
             timeout=PATIENCE,
+        )
+
+    def daemon(self, port, stdout=subprocess.PIPE):
+        """
+        Start a daemon on a loopback port with no option but that.
+        """
+        where = f"tcp:{port}:interface=127.0.0.1"
+        return self.run_twistd(
+            "--logfile=log", "extretr", "run", "-l", where, stdout=stdout
         )
 
     def test_oneLine(self):
@@ -48,22 +60,27 @@ class TwistdTests(SynchronousTestCase):
         users.write_text("alice:{PLAIN}secret\n")
         mail = ("--mail", f"maildir:{self.folder}/%u", "--users")
         good = (*mail, str(users), "--listen")
+        nowhere = ("--mail", "maildir:/nowhere/%u", "--users")
         with socket.create_server(("127.0.0.1", 0)) as busy:
             port = busy.getsockname()[1]
             for arguments, says in [
-                (("--nonsense",), "--nonsense"),
-                (("--mail", "maildir:/nowhere/%u", "--users", str(users)), "/nowhere"),
-                ((*mail, "/nowhere/users"), "/nowhere/users"),
-                ((*good, "x:1"), "x:1"),
-                ((*good, "systemd:domain=INET:index=0"), "systemd"),
-                ((*good, f"tcp:{port}:interface=127.0.0.1"), "in use"),
+                (("--listen", "tcp:1"), "--listen"),
+                (("rum",), "rum"),
+                (("run", "--nonsense"), "--nonsense"),
+                (("run", *nowhere, str(users)), "/nowhere"),
+                (("run", *mail, "/nowhere/users"), "/nowhere/users"),
+                (("run", *good, "x:1"), "x:1"),
+                (("run", *good, "systemd:domain=INET:index=0"), "systemd"),
+                (("run", *good, f"tcp:{port}:interface=127.0.0.1"), "in use"),
+                (("run", *good, "unix:/nowhere/socket"), "/nowhere/socket"),
             ]:
-                run = self.run_twistd(
-                    "-n", "--logfile=log", "extretr", "run", *arguments
-                )
+                run = self.run_twistd("-n", "--logfile=log", "extretr", *arguments)
                 self.assertEqual(run.returncode, 1, run)
+                self.assertEqual(run.stdout, "", arguments)
                 self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
                 self.assertIn(says, run.stderr)
+                self.assertFalse((self.folder / "twistd.pid").exists(), arguments)
+        self.assertNotIn("Traceback", (self.folder / "log").read_text())
 
     def test_busyPortOfADaemon(self):
         """
@@ -71,62 +88,81 @@ class TwistdTests(SynchronousTestCase):
         """
         with socket.create_server(("127.0.0.1", 0)) as busy:
             port = busy.getsockname()[1]
-            run = self.run_twistd(
-                "--logfile=log",
-                "extretr",
-                "run",
-                "-l",
-                f"tcp:{port}:interface=127.0.0.1",
-            )
+            run = self.daemon(port)
         self.assertEqual(run.returncode, 1)
-        self.assertIn("Address already in use", run.stderr)
+        self.assertIn(f"Address already in use: tcp:{port}", run.stderr)
+        log = (self.folder / "log").read_text()
+        self.assertIn(f"cannot listen on tcp:{port}", log)
+        self.assertNotIn("Traceback", log)
+        self.assertFalse((self.folder / "twistd.pid").exists())
 
     def test_embedded(self):
         """
-        With no option, what it prints can be typed, and does what it says; the password
-        is in no log; a second start keeps it.
+        With no option, what it prints to a terminal can be typed, and does what it
+        says; the password is in no log; a second start keeps it.  Where there is no
+        terminal, what it prints works just as well, without the password.
         """
         program("curl")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        passwords = []
-        for _ in range(2):
-            run = self.run_twistd(
-                "--logfile=log",
-                "extretr",
-                "run",
-                "-l",
-                f"tcp:{port}:interface=127.0.0.1",
-            )
-            try:
-                self.assertEqual(run.returncode, 0, run)
-                (password,) = set(re.findall(r"-u demo:(\S+)", run.stdout))
-                passwords.append(password)
-                commands = [
-                    line.strip()
-                    for line in run.stdout.splitlines()
-                    if line.strip().startswith("curl")
-                ]
-                self.assertEqual(len(commands), 3)
-                for command in commands:
-                    typed = subprocess.run(
-                        ["sh", "-c", command],
-                        cwd=self.folder,
-                        capture_output=True,
-                        check=False,
-                        text=True,
-                        timeout=PATIENCE,
-                    )
-                self.assertEqual(typed.stdout, "same\n", typed)
-                part = (self.folder / "part.eml").read_bytes()
-                self.assertTrue(part == models.canonical(sample()))
-                self.assertNotIn(password, (self.folder / "log").read_text())
-            finally:
-                pid = int((self.folder / "twistd.pid").read_text())
-                os.kill(pid, 15)
-                while (self.folder / "twistd.pid").exists():
-                    time.sleep(0.05)
-        self.assertEqual(*passwords)
+        told = []
+        for on_terminal in (True, True, False):
+            shown = self.use_embedded(port, on_terminal)
+            told.append(set(re.findall(r"-u demo:(\S+)", shown)))
+            (password,) = told[0]
+            self.assertNotIn(password, (self.folder / "log").read_text())
+        self.assertEqual(told, [{password}, {password}, set()])
+        self.assertNotIn(password, shown)
+
+    def use_embedded(self, port, on_terminal):
+        """
+        Type what the embedded default says, and give what it said.
+        """
+        ours, terminal = os.openpty()
+        self.addCleanup(os.close, ours)
+        run = self.daemon(port, terminal if on_terminal else subprocess.PIPE)
+        os.close(terminal)
+        self.assertEqual(run.returncode, 0, run)
+        try:
+            shown = os.read(ours, 10000).decode() if on_terminal else run.stdout
+            commands = [
+                line.strip()
+                for line in shown.splitlines()
+                if line.strip().startswith("curl")
+            ]
+            self.assertEqual(len(commands), 3)
+            for command in commands:
+                typed = subprocess.run(
+                    ["sh", "-c", command],
+                    cwd=self.folder,
+                    capture_output=True,
+                    check=False,
+                    text=True,
+                    timeout=PATIENCE,
+                )
+            self.assertEqual(typed.stdout, "same\n", typed)
+            part = (self.folder / "part.eml").read_bytes()
+            self.assertTrue(part == models.canonical(sample()))
+        finally:
+            pid = int((self.folder / "twistd.pid").read_text())
+            os.kill(pid, signal.SIGTERM)
+            while (self.folder / "twistd.pid").exists():
+                time.sleep(0.05)
+        return shown
+
+    def test_auth(self):
+        """
+        Twisted's own checkers let in who they know, and nobody else.
+        """
+        mail = self.folder / "mail"
+        mail.mkdir()
+        options = ("--auth", "memory:alice:secret:bob:hidden")
+        with RunningServer(f"maildir:{mail}/%u", {}, options) as server:
+            Wire(server.port).login().command(b"STAT")
+            wire = Wire(server.port)
+            wire.command(b"USER bob")
+            wire.socket.sendall(b"PASS secret\r\n")
+            self.assertEqual(wire.line(), b"-ERR Authentication failed")
 
     def test_log(self):
         """
