@@ -1,47 +1,36 @@
 """
 What a store remembers between sessions: measured messages, and notes of its own.
 
-It is a cache and nothing more.  Each record carries a checksum; a record, or a file,
-that is not what was written counts as not there, and costs the time to measure again.
-
-One file, read whole and replaced by a rename, and no database: nobody ever waits for
-the lock of another, which on NFS can last; 100,000 messages are loaded in short steps
-and saved in a fifteenth of the time that SQLite takes to commit them; and a file that
-lies among the user's own mail holds nothing that would be run, as a view would be.
+It is a cache and nothing more.  Each row carries a checksum; a row, or a file, that
+is not what was written counts as not there, and costs the time to measure again.
 """
 
 import os
+import sqlite3
 import struct
-import time
-from collections.abc import Collection, Iterator
-from hashlib import blake2b
+import zlib
+from array import array
+from collections.abc import Collection
+from contextlib import closing
 
 from twisted.logger import Logger
 
 from extretr.offsets import Measured
-from extretr.stores.paths import open_regular
 
-#: Begins the file; it names the version, and a file of another is begun anew.
-MAGIC = b"extretr index 2\n"
+#: Raised when what is remembered, or how, is another; older files are begun anew.
+VERSION = 1
 
-#: Octets: a longer file is none of ours.
-MOST_OCTETS = 512 * 1024 * 1024
+#: Seconds to wait for another process that writes; then nothing is remembered.
+PATIENCE = 0.1
 
-#: Records loaded in one turn of the reactor.
-STEP = 512
-
-#: Seconds after which a file that another process was writing is left over from it.
-STALE = 60.0
-
-_MESSAGE, _NOTE = b"m", b"n"
-
-#: Before each record's key, signature and data: the checksum of all that follows
-#: it, the kind, and the lengths of the three.
-_HEAD = struct.Struct("<8scIII")
-_SUM = 8
-
-#: size, stored size, whether identical, whether dotted, how many checkpoints.
 _SIZES = struct.Struct("<QQ??I")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS messages
+    (key BLOB PRIMARY KEY, signature BLOB, data BLOB, checksum INTEGER);
+CREATE TABLE IF NOT EXISTS notes
+    (name BLOB PRIMARY KEY, value BLOB, checksum INTEGER);
+"""
 
 
 class Index:
@@ -57,182 +46,168 @@ class Index:
             path: the file; None remembers for this session only.
         """
         self._path = path
-        self._messages: dict[bytes, bytes] = {}
+        self._messages: dict[bytes, tuple[bytes, bytes, int]] = {}
         self._notes: dict[bytes, bytes] = {}
-        self._changed = False
-        self._steps = self._reading(path)
-
-    def loading(self) -> Iterator[None]:
-        """
-        Load what is remembered, in steps; else the first who asks waits for all.
-        """
-        yield from self._steps
+        self._dirty: set[bytes] = set()
+        self._dirty_notes: set[bytes] = set()
+        if path is not None and os.path.exists(path):
+            self._load(path)
 
     def remembered(self, key: bytes, signature: bytes) -> Measured | None:
         """
         Give what was measured of a message, if its signature is still the same.
         """
-        self._load()
-        record = self._messages.get(key)
-        if record is None:
+        row = self._messages.get(key)
+        if row is None or row[0] != signature:
             return None
-        if not _is_whole(record):
-            self._messages.pop(key)
-            self._changed = True
+        signature, data, checksum = row
+        if _checksum(key, signature, data) != checksum:
             return None
-        signed = _HEAD.size + len(key)
-        data = signed + len(signature)
-        if record[signed:data] != signature or _lengths(record)[1] != len(signature):
-            return None
-        return _unpack(record[data:])
+        return _unpack(data)
 
     def remember(self, key: bytes, signature: bytes, measured: Measured) -> None:
         """
         Remember what was measured of a message.
         """
-        self._load()
-        self._messages[key] = _record(_MESSAGE, key, signature, _pack(measured))
-        self._changed = True
+        data = _pack(measured)
+        self._messages[key] = signature, data, _checksum(key, signature, data)
+        self._dirty.add(key)
 
     def forget(self, key: bytes) -> None:
         """
         Forget a message that was found to be another, and all notes with it.
         """
-        self._load()
-        self._messages.pop(key, None)
+        if self._messages.pop(key, None) is not None:
+            self._dirty.add(key)
+        self._dirty_notes.update(self._notes)
         self._notes.clear()
-        self._changed = True
 
     def note(self, name: bytes) -> bytes | None:
         """
         Give a note of the store, None where there is none.
         """
-        self._load()
-        record = self._notes.get(name)
-        if record is None or not _is_whole(record):
-            return None
-        return record[_HEAD.size + len(name) :]
+        return self._notes.get(name)
 
     def set_note(self, name: bytes, value: bytes) -> None:
         """
         Keep a note of the store.
         """
-        self._load()
-        record = _record(_NOTE, name, b"", value)
-        if self._notes.get(name) != record:
-            self._notes[name] = record
-            self._changed = True
+        if self._notes.get(name) != value:
+            self._notes[name] = value
+            self._dirty_notes.add(name)
 
     def keep_only(self, keys: Collection[bytes]) -> None:
         """
         Forget the messages whose keys are not among these.
         """
-        self._load()
-        for key in self._messages.keys() - keys:
+        for key in self._messages.keys() - set(keys):
             del self._messages[key]
-            self._changed = True
+            self._dirty.add(key)
 
     def save(self) -> None:
         """
         Write what has changed; where that fails it is logged, and nothing is lost.
         """
-        if self._path is None or not self._changed:
+        if self._path is None or not (self._dirty or self._dirty_notes):
             return
         try:
             self._write(self._path)
-        except FileExistsError:
-            # Another process saves; what we know is measured again some time.
-            self._log.debug("the index is being written by another")
+        except sqlite3.OperationalError:
+            # Locked by another, or the disk is full: there is a next time.
+            self._log.failure("the index cannot be written")
+        except sqlite3.Error:
+            self._log.failure("the index is corrupt and begun anew")
+            self._remove(self._path)
         except OSError:
             self._log.failure("the index cannot be written")
-        else:
-            self._changed = False
 
-    def _load(self) -> None:
-        for _ in self._steps:
-            pass
-
-    def _reading(self, path: bytes | None) -> Iterator[None]:
-        content = b"" if path is None else self._content(path)
-        if not content.startswith(MAGIC):
-            return
-        begin, count = len(MAGIC), 0
-        while begin + _HEAD.size <= len(content):
-            _, kind, *lengths = _HEAD.unpack_from(content, begin)
-            named = begin + _HEAD.size
-            end = named + sum(lengths)
-            if end > len(content):
-                break
-            # Checksums are looked at when a record is used.
-            kept = self._notes if kind == _NOTE else self._messages
-            kept[content[named : named + lengths[0]]] = content[begin:end]
-            begin = end
-            count += 1
-            if count % STEP == 0:
-                yield
-
-    def _content(self, path: bytes) -> bytes:
+    def _load(self, path: bytes) -> None:
         try:
-            with open_regular(path) as file:
-                if os.fstat(file.fileno()).st_size <= MOST_OCTETS:
-                    return file.read()
-            self._log.warn("the index is too long, and begun anew")
-        except FileNotFoundError:
-            pass
-        except OSError:
+            with closing(_connect(path)) as database:
+                if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                    return
+                self._messages = {
+                    key: (signature, data, checksum)
+                    for key, signature, data, checksum in database.execute(
+                        "SELECT key, signature, data, checksum FROM messages"
+                    )
+                    if isinstance(key, bytes)
+                    and isinstance(signature, bytes)
+                    and isinstance(data, bytes)
+                }
+                self._notes = {
+                    name: value
+                    for name, value, checksum in database.execute(
+                        "SELECT name, value, checksum FROM notes"
+                    )
+                    if isinstance(name, bytes)
+                    and isinstance(value, bytes)
+                    and _checksum(name, value) == checksum
+                }
+        except sqlite3.OperationalError:
             self._log.failure("the index cannot be read")
-        return b""
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError):
+            self._log.failure("the index is corrupt and begun anew")
+            self._messages, self._notes = {}, {}
+            self._remove(path)
 
     def _write(self, path: bytes) -> None:
-        new = path + b".new"
-        descriptor = _create(new)
-        try:
-            with open(descriptor, "wb", buffering=0) as file:
-                rest = memoryview(
-                    b"".join([MAGIC, *self._messages.values(), *self._notes.values()])
+        # sqlite would make the file with the umask's mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        with closing(_connect(path)) as database, database:
+            if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                database.executescript(
+                    "DROP TABLE IF EXISTS messages; DROP TABLE IF EXISTS notes;"
                 )
-                while rest:
-                    rest = rest[file.write(rest) :]
-            os.rename(new, path)
-        except BaseException:
-            os.unlink(new)
-            raise
+            database.executescript(_SCHEMA)
+            database.execute(f"PRAGMA user_version = {VERSION}")
+            database.executemany(
+                "REPLACE INTO messages VALUES (?, ?, ?, ?)",
+                (
+                    (key, *self._messages[key])
+                    for key in self._dirty
+                    if key in self._messages
+                ),
+            )
+            database.executemany(
+                "DELETE FROM messages WHERE key = ?",
+                ((key,) for key in self._dirty if key not in self._messages),
+            )
+            database.executemany(
+                "REPLACE INTO notes VALUES (?, ?, ?)",
+                (
+                    (name, self._notes[name], _checksum(name, self._notes[name]))
+                    for name in self._dirty_notes
+                    if name in self._notes
+                ),
+            )
+            database.executemany(
+                "DELETE FROM notes WHERE name = ?",
+                ((name,) for name in self._dirty_notes if name not in self._notes),
+            )
+        self._dirty.clear()
+        self._dirty_notes.clear()
+
+    def _remove(self, path: bytes) -> None:
+        try:
+            os.unlink(path)
+        except OSError:
+            self._log.failure("the index cannot be removed")
 
 
-def _create(path: bytes) -> int:
-    """
-    Create a file that only one can write at a time.
-
-    Raises:
-        FileExistsError: where another process is writing it.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        return os.open(path, flags, 0o600)
-    except FileExistsError:
-        if abs(time.time() - os.lstat(path).st_mtime) < STALE:
-            raise
-    os.unlink(path)
-    return os.open(path, flags, 0o600)
+def _connect(path: bytes) -> sqlite3.Connection:
+    database = sqlite3.connect(os.fsdecode(path), timeout=PATIENCE)
+    # A cache needs no safety from crashes, and leaves no files beside it.
+    database.execute("PRAGMA synchronous = OFF")
+    database.execute("PRAGMA journal_mode = MEMORY")
+    return database
 
 
-def _record(kind: bytes, key: bytes, signature: bytes, data: bytes) -> bytes:
-    head = _HEAD.pack(b"", kind, len(key), len(signature), len(data))
-    rest = b"".join((head[_SUM:], key, signature, data))
-    return _checksum(rest) + rest
-
-
-def _lengths(record: bytes) -> tuple[int, int, int]:
-    _, _, key, signature, data = _HEAD.unpack_from(record)
-    return key, signature, data
-
-
-def _is_whole(record: bytes) -> bool:
-    return _checksum(memoryview(record)[_SUM:]) == record[:_SUM]
-
-
-def _checksum(octets: bytes | memoryview) -> bytes:
-    return blake2b(octets, digest_size=_SUM).digest()
+def _checksum(*parts: bytes) -> int:
+    value = 0
+    for part in parts:
+        value = zlib.crc32(part, zlib.crc32(struct.pack("<Q", len(part)), value))
+    return value
 
 
 def _pack(measured: Measured) -> bytes:
@@ -243,8 +218,10 @@ def _pack(measured: Measured) -> bytes:
         measured.dotted,
         len(measured.stored_marks),
     )
-    marks = (*measured.stored_marks, *measured.offset_marks)
-    return sizes + struct.pack(f"<{len(marks)}Q", *marks)
+    if not measured.stored_marks:
+        return sizes
+    marks = array("Q", (*measured.stored_marks, *measured.offset_marks))
+    return sizes + marks.tobytes()
 
 
 def _unpack(data: bytes) -> Measured | None:
@@ -253,5 +230,7 @@ def _unpack(data: bytes) -> Measured | None:
     size, stored_size, identical, dotted, count = _SIZES.unpack_from(data)
     if len(data) != _SIZES.size + 16 * count:
         return None
-    marks = struct.unpack_from(f"<{2 * count}Q", data, _SIZES.size)
-    return Measured(size, stored_size, identical, dotted, marks[:count], marks[count:])
+    marks = array("Q", data[_SIZES.size :])
+    return Measured(
+        size, stored_size, identical, dotted, tuple(marks[:count]), tuple(marks[count:])
+    )

@@ -2,17 +2,12 @@
 Where a user's mail lies: a path with a place for the user's name in it.
 """
 
-import os
 import re
-import stat
-from io import FileIO
 
 from extretr.errors import UnsafeUser
 from extretr.syntax import split_user
 
 _SEQUENCE = re.compile(rb"%(.?)", re.DOTALL)
-
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class PathTemplate:
@@ -38,12 +33,11 @@ class PathTemplate:
         """
         The folder that all paths lie below, or the path itself where it is just one.
         """
-        for sequence in _SEQUENCE.finditer(self._path):
-            if sequence[1] != b"%":
-                fixed = self._path[: sequence.start()].replace(b"%%", b"%")
-                slash = b"/" if fixed.startswith(b"/") else b"."
-                return fixed.rpartition(b"/")[0] or slash
-        return self._path.replace(b"%%", b"%")
+        fixed = re.split(rb"%[und]", self._path, maxsplit=1)
+        path = fixed[0].replace(b"%%", b"%")
+        if len(fixed) == 1:
+            return path
+        return path.rpartition(b"/")[0] or (b"/" if path.startswith(b"/") else b".")
 
     def expand(self, user: bytes) -> bytes:
         """
@@ -62,17 +56,3 @@ class PathTemplate:
             return parts[sequence[1]]
 
         return _SEQUENCE.sub(replace, self._path)
-
-
-def open_regular(path: bytes) -> FileIO:
-    """
-    Open a file for reading, never a link, and without waiting for a pipe's other end.
-
-    Raises:
-        OSError: where it cannot be opened, or is no regular file.
-    """
-    file = FileIO(os.open(path, _OPEN))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError("not a regular file")
-    return file

@@ -6,191 +6,132 @@ so that nobody downloads everything again.  What the other server's list does no
 have goes by its name.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterator
-from io import BufferedReader
-from typing import NamedTuple
+from collections.abc import Callable
+from pathlib import Path
 
 from twisted.logger import Logger
 
-from extretr.stores.paths import open_regular
 from extretr.syntax import as_unique_id, is_unique_id
 
-#: Octets: no line of a list is longer, nor is a list.
-LONGEST_LINE = 4096
-MOST_OCTETS = 256 * 1024 * 1024
+_log = Logger()
 
-#: Lines read in one turn of the reactor.
-STEP = 256
-
-#: Gives base name and unique-id of a line, None where it is not understood.
-ReadLine = Callable[[bytes], tuple[bytes, bytes] | None]
-
-_DOVECOT_HEADER = re.compile(rb"3 (?:[^V ][^ ]* +)*V([0-9]{1,10})(?: .*)?")
-_DOVECOT_LINE = re.compile(rb"([0-9]{1,10}) +((?:[^: ][^ ]* +)*):([^/]+)")
-_OLD_DOVECOT_HEADER = re.compile(rb"1 ([0-9]{1,10}) [0-9]+")
-_OLD_DOVECOT_LINE = re.compile(rb"([0-9]{1,10})() +([^/]+)")
-_COURIER_HEADER = re.compile(rb"/[23] [0-9]+(?: [0-9]+)?")
-_COURIER_LINE = re.compile(
-    rb"([^/]+) [0-9]{1,20} ([0-9]{1,20}):([0-9]{1,20})(?::[0-9]+)?"
-)
+_DOVECOT_HEADER = re.compile(rb"3 (?:.* )?V(\d+)(?: .*)?|1 (\d+) \d+")
+_DOVECOT_LINE = re.compile(rb"(\d+)((?: [^ :]+)*) :?([^ ].*)")
+_COURIER_HEADER = re.compile(rb"/[23] \d+(?: \d+)?")
+_COURIER_LINE = re.compile(rb"(.+) \d+ (\d+):(\d+)(?::\d+)?")
 _COURIER_ESCAPED = re.compile(rb"[^\x21-\x7e]|['\"+]")
-
-
-class ListFormat(NamedTuple):
-    """
-    How another server keeps its list of unique-ids.
-    """
-
-    name: bytes
-    #: Takes the first line, and gives what reads the others, or None.
-    begin: Callable[[bytes], ReadLine | None]
 
 
 def base_name(name: bytes) -> bytes:
     """
     Give a message's name without its flags: what stays as long as the message does.
     """
-    return name.partition(b":2,")[0]
-
-
-def _dovecot(header: bytes) -> ReadLine | None:
-    """
-    Read ``dovecot-uidlist``, in its current form or its first.
-
-    A unique-id is uid and uidvalidity in eight lower-case hexadecimal digits each,
-    which is what Dovecot's default ``pop3_uidl_format`` comes to.  A ``P`` field
-    holds one that was kept from elsewhere; an empty one stands for the name.
-    """
-    current = _DOVECOT_HEADER.fullmatch(header)
-    match = current or _OLD_DOVECOT_HEADER.fullmatch(header)
-    if match is None or int(match[1]) == 0:
-        return None
-    validity = int(match[1])
-    pattern = _DOVECOT_LINE if current else _OLD_DOVECOT_LINE
-
-    def read(line: bytes) -> tuple[bytes, bytes] | None:
-        parsed = pattern.fullmatch(line)
-        if parsed is None or int(parsed[1]) == 0:
-            return None
-        base = _listed_name(parsed[3])
-        unique_id = b"%08x%08x" % (int(parsed[1]), validity)
-        for field in parsed[2].split():
-            if field.startswith(b"P"):
-                unique_id = field[1:] or base
-        return base, unique_id
-
-    return read
-
-
-def _courier(header: bytes) -> ReadLine | None:
-    """
-    Read ``courierpop3dsizelist``: a number, with the uidvalidity where there is one,
-    or 0 for the name with what is odd in it escaped.
-    """
-    if _COURIER_HEADER.fullmatch(header) is None:
-        return None
-
-    def read(line: bytes) -> tuple[bytes, bytes] | None:
-        parsed = _COURIER_LINE.fullmatch(line)
-        if parsed is None:
-            return None
-        base, number, validity = _listed_name(parsed[1]), int(parsed[2]), int(parsed[3])
-        if number and validity:
-            return base, b"UID%d-%d" % (number, validity)
-        if number:
-            return base, b"UID%d" % number
-        escaped = _COURIER_ESCAPED.sub(lambda octet: b"+%02X" % octet[0][0], base)
-        return base, escaped
-
-    return read
-
-
-def _listed_name(name: bytes) -> bytes:
-    # Both servers end a name at its first colon, and look it up by what is before.
     return name.partition(b":")[0]
 
 
+def from_names(maildir: bytes) -> dict[bytes, bytes]:
+    """
+    Give no unique-ids: each message goes by its name.
+    """
+    return {}
+
+
+def from_dovecot(maildir: bytes) -> dict[bytes, bytes]:
+    """
+    Give the unique-ids of ``dovecot-uidlist``, by base name.
+
+    They are uid and uidvalidity in eight hexadecimal digits each, which is Dovecot's
+    default ``pop3_uidl_format``; a ``P`` field holds one that was kept from elsewhere.
+    """
+    lines = _lines(maildir, b"dovecot-uidlist")
+    header = _DOVECOT_HEADER.fullmatch(lines[0]) if lines else None
+    if header is None:
+        return {}
+    validity = int(header[1] or header[2])
+    found, skipped = {}, 0
+    for line in lines[1:]:
+        parsed = _DOVECOT_LINE.fullmatch(line)
+        if parsed is None:
+            skipped += 1
+            continue
+        uid, fields, name = parsed.groups()
+        unique_id = b"%08X%08X" % (int(uid), validity)
+        for field in fields.split():
+            if field.startswith(b"P") and is_unique_id(field[1:]):
+                unique_id = field[1:]
+        found[base_name(name)] = unique_id
+    _complain(b"dovecot-uidlist", skipped)
+    return found
+
+
+def from_courier(maildir: bytes) -> dict[bytes, bytes]:
+    """
+    Give the unique-ids of ``courierpop3dsizelist``, by base name.
+    """
+    lines = _lines(maildir, b"courierpop3dsizelist")
+    if not lines or _COURIER_HEADER.fullmatch(lines[0]) is None:
+        return {}
+    found, skipped = {}, 0
+    for line in lines[1:]:
+        parsed = _COURIER_LINE.fullmatch(line)
+        if parsed is None:
+            skipped += 1
+            continue
+        name, number, validity = base_name(parsed[1]), int(parsed[2]), int(parsed[3])
+        if number and validity:
+            found[name] = b"UID%d-%d" % (number, validity)
+        elif number:
+            found[name] = b"UID%d" % number
+        else:
+            found[name] = _COURIER_ESCAPED.sub(
+                lambda octet: b"+%02X" % octet[0][0], name
+            )
+    _complain(b"courierpop3dsizelist", skipped)
+    return found
+
+
 #: The choices of ``--unique-ids``.
-UNIQUE_IDS: dict[str, ListFormat | None] = {
-    "name": None,
-    "dovecot": ListFormat(b"dovecot-uidlist", _dovecot),
-    "courier": ListFormat(b"courierpop3dsizelist", _courier),
+UNIQUE_IDS: dict[str, Callable[[bytes], dict[bytes, bytes]]] = {
+    "name": from_names,
+    "dovecot": from_dovecot,
+    "courier": from_courier,
 }
 
 
-class UniqueIds:
+def assign(names: list[bytes], given: dict[bytes, bytes]) -> list[bytes]:
     """
-    The unique-ids of one Maildir for one session, no two alike.
+    Give a unique-id for each base name, no two alike.
     """
+    taken: set[bytes] = set()
+    unique_ids = []
+    for name in names:
+        unique_id = as_unique_id(given.get(name, name))
+        if unique_id in taken:
+            # Two lines of the list were alike, or one is another message's name.
+            unique_id = as_unique_id(name)
+        if unique_id in taken:
+            unique_id = as_unique_id(b" " + name)
+        taken.add(unique_id)
+        unique_ids.append(unique_id)
+    return unique_ids
 
-    _log = Logger()
 
-    def __init__(self, choice: str, maildir: bytes) -> None:
-        """
-        Args:
-            choice: a key of `UNIQUE_IDS`.
-            maildir: the folder in which the other server's list is.
-        """
-        self._format = UNIQUE_IDS[choice]
-        self._maildir = maildir
-        self._listed: dict[bytes, bytes] = {}
-        #: Which name a listed unique-id is of, None where it is of several.
-        self._owners: dict[bytes, bytes | None] = {}
-        self._taken: set[bytes] = set()
+def _lines(maildir: bytes, name: bytes) -> list[bytes]:
+    path = Path(maildir.decode("utf-8", "surrogateescape")) / name.decode()
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError:
+        _log.failure("{name} cannot be read", name=name.decode())
+        return []
 
-    def reading(self) -> Iterator[None]:
-        """
-        Read the other server's list, if there is one, in steps.
-        """
-        if self._format is None:
-            return
-        name = self._format.name
-        path = os.path.join(self._maildir, name)
-        try:
-            with BufferedReader(open_regular(path)) as file:
-                if os.fstat(file.fileno()).st_size > MOST_OCTETS:
-                    raise OSError("the list is too long")
-                read = self._format.begin(file.readline(LONGEST_LINE).rstrip(b"\n"))
-                if read is None:
-                    self._log.warn("{name} is not understood", name=name.decode())
-                else:
-                    yield from self._lines(file, read)
-        except FileNotFoundError:
-            pass
-        except OSError:
-            self._log.failure("{name} cannot be read", name=name.decode())
 
-    def _lines(self, file: BufferedReader, read: ReadLine) -> Iterator[None]:
-        count = skipped = 0
-        while line := file.readline(LONGEST_LINE):
-            found = read(line[:-1]) if line.endswith(b"\n") else None
-            if found is None or not is_unique_id(found[1]):
-                skipped += 1
-            else:
-                base, unique_id = found
-                self._listed[base] = unique_id
-                if self._owners.setdefault(unique_id, base) != base:
-                    self._owners[unique_id] = None
-            count += 1
-            if count % STEP == 0:
-                yield
-        if skipped:
-            self._log.warn("{skipped} lines are not understood", skipped=skipped)
-
-    def of(self, base: bytes) -> bytes:
-        """
-        Give the unique-id of a message by its base name, once for each name.
-        """
-        listed = self._listed.get(_listed_name(base))
-        # One that the list has twice is no message's: else it would pass to the
-        # second once the first is deleted, and clients would think they have it.
-        if listed is None or self._owners[listed] is None:
-            listed = base
-        unique_id = as_unique_id(listed)
-        while unique_id in self._taken:
-            # It is another message's name: this one goes by a hash.
-            unique_id = as_unique_id(b" %b %b" % (unique_id, base))
-        self._taken.add(unique_id)
-        return unique_id
+def _complain(name: bytes, skipped: int) -> None:
+    if skipped:
+        _log.warn(
+            "{skipped} lines of {name} are not understood",
+            skipped=skipped,
+            name=name.decode(),
+        )
