@@ -6,6 +6,7 @@ A message is known by the part of its name before the flags.  What its name says
 its size (``,S=`` and ``,W=``) is never trusted.
 """
 
+import errno
 import os
 import stat
 import struct
@@ -33,7 +34,9 @@ from extretr.stores.maildrop import (
 from extretr.stores.paths import PathTemplate
 from extretr.stores.unique_ids import UNIQUE_IDS, assign, base_name
 
-FOLDERS = (b"cur", b"new")
+#: In this order: mail that another agent moves meanwhile, which is from new/ to
+#: cur/, is then in one of them at least.
+FOLDERS = (b"new", b"cur")
 
 #: Seconds that a folder must have been left alone before its listing is trusted the
 #: next time: what changes within one tick of the clock does not show.
@@ -80,15 +83,19 @@ class MaildirMaildrop(Maildrop):
 
     def _descriptorOf(self, entry: Any) -> int:
         try:
-            return os.open(entry.path, _OPEN)
+            try:
+                return os.open(entry.path, _OPEN)
+            except FileNotFoundError:
+                path = self._findAgain(entry)
+                if path is None:
+                    raise
+                return os.open(path, _OPEN)
         except FileNotFoundError:
-            pass
-        path = self._findAgain(entry)
-        if path is None:
-            raise MessageChanged
-        try:
-            return os.open(path, _OPEN)
-        except FileNotFoundError:
+            raise MessageChanged from None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            # A link stands in its place.
             raise MessageChanged from None
 
     def _findAgain(self, entry: Any) -> bytes | None:
@@ -112,11 +119,18 @@ class MaildirMaildrop(Maildrop):
 
     def _remove(self, entry: Any) -> None:
         try:
-            os.unlink(entry.path)
+            self._unlink(entry, entry.path)
         except FileNotFoundError:
             path = self._findAgain(entry)
             if path is not None:
-                os.unlink(path)
+                self._unlink(entry, path)
+
+    def _unlink(self, entry: Entry, path: bytes) -> None:
+        if _signature(os.lstat(path)) != entry.signature:
+            # Nobody has seen what is there now: it must not be lost.
+            self._index.forget(entry.key)
+            raise OSError(errno.ESTALE, "the message has changed", path)
+        os.unlink(path)
 
 
 @implementer(IStore)
@@ -168,8 +182,14 @@ class MaildirStore:
         if not os.path.isdir(self._template.root):
             self._log.error("there is no mail root {root}", root=self._template.root)
             raise StoreUnavailable
-        if not os.path.isdir(maildir):
+        try:
+            os.stat(os.path.join(maildir, b"."))
+        except FileNotFoundError:
             return empty_maildrop(self._cooperate)
+        except OSError:
+            # To whom an empty maildrop is shown, all their mail seems deleted.
+            self._log.failure("a Maildir cannot be reached")
+            raise StoreUnavailable from None
         # No leading dot: Maildir++ has sub-folders behind one.
         state = os.path.join(maildir, b"extretr")
         if self._state is not None:
@@ -221,6 +241,8 @@ class MaildirStore:
         """
         for folder in FOLDERS:
             path = os.path.join(maildir, folder)
+            # The listing may take longer than it takes to settle.
+            now = self._wall()
             try:
                 changed = os.stat(path).st_mtime_ns
             except FileNotFoundError:
@@ -237,11 +259,11 @@ class MaildirStore:
                         continue
                     if stat.S_ISREG(status.st_mode):
                         listed[name] = _signature(status)
-                settled = self._wall() - changed / 1e9 >= SETTLED
+                settled = now - changed / 1e9 >= SETTLED
                 index.set_note(folder, _to_note(changed, listed) if settled else b"")
             for name, signature in listed.items():
                 # A message that is being moved may be in both: it is one.
-                found.setdefault(base_name(name), (os.path.join(path, name), signature))
+                found[base_name(name)] = os.path.join(path, name), signature
 
 
 def _names(folder: bytes) -> Iterator[bytes]:

@@ -103,7 +103,7 @@ class Maildrop:
         """
         Open the stored form of a message, for those who know no more than IMailbox.
         """
-        return self._openEntry(self._presentAt(index))[0]
+        return self._openListed(self._presentAt(index))[0]
 
     def getUidl(self, index: int) -> bytes:
         """
@@ -230,6 +230,7 @@ class Maildrop:
                 file, unchanged = self._openEntry(entry)
                 yield from measuring(file, _keeper(self._index, entry, unchanged))
             except MessageChanged:
+                self._index.forget(entry.key)
                 entry.gone = True
             except OSError:
                 # It may be readable again later; now it cannot be listed.

@@ -27,7 +27,7 @@ def base_name(name: bytes) -> bytes:
     """
     Give a message's name without its flags: what stays as long as the message does.
     """
-    return name.partition(b":")[0]
+    return name.partition(b":2,")[0]
 
 
 def from_names(maildir: bytes) -> dict[bytes, bytes]:
@@ -41,8 +41,9 @@ def from_dovecot(maildir: bytes) -> dict[bytes, bytes]:
     """
     Give the unique-ids of ``dovecot-uidlist``, by base name.
 
-    They are uid and uidvalidity in eight hexadecimal digits each, which is Dovecot's
-    default ``pop3_uidl_format``; a ``P`` field holds one that was kept from elsewhere.
+    They are uid and uidvalidity in eight lower-case hexadecimal digits each, which is
+    what Dovecot's default ``pop3_uidl_format`` comes to; a ``P`` field holds one that
+    was kept from elsewhere, an empty one stands for the name.
     """
     lines = _lines(maildir, b"dovecot-uidlist")
     header = _DOVECOT_HEADER.fullmatch(lines[0]) if lines else None
@@ -56,9 +57,11 @@ def from_dovecot(maildir: bytes) -> dict[bytes, bytes]:
             skipped += 1
             continue
         uid, fields, name = parsed.groups()
-        unique_id = b"%08X%08X" % (int(uid), validity)
+        unique_id = b"%08x%08x" % (int(uid), validity)
         for field in fields.split():
-            if field.startswith(b"P") and is_unique_id(field[1:]):
+            if field == b"P":
+                unique_id = base_name(name)
+            elif field.startswith(b"P") and is_unique_id(field[1:]):
                 unique_id = field[1:]
         found[base_name(name)] = unique_id
     _complain(b"dovecot-uidlist", skipped)
@@ -120,7 +123,8 @@ def assign(names: list[bytes], given: dict[bytes, bytes]) -> list[bytes]:
 def _lines(maildir: bytes, name: bytes) -> list[bytes]:
     path = Path(maildir.decode("utf-8", "surrogateescape")) / name.decode()
     try:
-        return path.read_bytes().splitlines()
+        # A name may hold CR, at which splitlines would split.
+        return path.read_bytes().removesuffix(b"\n").split(b"\n")
     except FileNotFoundError:
         return []
     except OSError:

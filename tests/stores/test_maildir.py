@@ -178,6 +178,41 @@ class MaildirStoreTests(MaildirTestCase):
         maildrop.close()
         self.assertEqual(os.listdir(self.root), [b"bob"])
 
+    def test_unreachable(self):
+        """
+        A Maildir that cannot be looked into does not pass for an empty one.
+        """
+        stat_ = os.stat
+
+        def fails(path, *args, **options):
+            if path == os.path.join(self.maildir, b"."):
+                raise PermissionError(13, "no")
+            return stat_(path, *args, **options)
+
+        self.patch(module.os, "stat", fails)
+        opening = self.store().openMaildrop(b"bob", None)
+        self.failureResultOf(opening, StoreUnavailable)
+        self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
+
+    def test_movedBetweenListings(self):
+        """
+        A message that is moved to cur/ after one folder was listed is not missed.
+        """
+        path = self.deliver(b"1.a", b"x\n")
+        moved = os.path.join(self.maildir, b"cur", b"1.a:2,S")
+        listdir, listed = os.listdir, []
+
+        def moving(folder):
+            if listed and os.path.exists(path):
+                os.rename(path, moved)
+            listed.append(folder)
+            return listdir(folder)
+
+        self.patch(module.os, "listdir", moving)
+        maildrop = self.open()
+        self.assertEqual(len(listed), 2)
+        self.assertEqual(self.read(maildrop, 0), b"x\n")
+
     def test_noSubfolders(self):
         """
         A Maildir without new/ or cur/ is empty so far.
@@ -407,6 +442,17 @@ class ChangedTests(MaildirTestCase):
             self.forget()
             self.open_ones.clear()
 
+    def test_linkInItsPlace(self):
+        """
+        A link that stands in the place of a message is not followed.
+        """
+
+        def link(path):
+            os.unlink(path)
+            os.symlink(b"/etc/passwd", path)
+
+        self.assertRaises(MessageChanged, self.read, self.changed(link), 0)
+
     def test_movedByAnother(self):
         """
         A message that was flagged or moved from new/ to cur/ is found again.
@@ -547,6 +593,18 @@ class MaildropTests(MaildirTestCase):
         self.assertRaises(NotAllDeleted, maildrop.sync)
         self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
         self.assertEqual(list(map(os.path.exists, self.paths)), [True, False, False])
+
+    def test_changedIsNotRemoved(self):
+        """
+        What has taken the place of a marked message, and nobody has seen, is kept.
+        """
+        maildrop = self.open()
+        maildrop.deleteMessage(0)
+        other = self.deliver(b"other", b"another message\n", b"tmp")
+        os.rename(other, self.paths[0])
+        self.assertRaises(NotAllDeleted, maildrop.sync)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertTrue(os.path.exists(self.paths[0]))
 
     def test_lockLost(self):
         """

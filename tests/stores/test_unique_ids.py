@@ -37,6 +37,7 @@ class UniqueIdTests(SynchronousTestCase):
         self.assertEqual(base_name(b"1.a.b:2,S"), b"1.a.b")
         self.assertEqual(base_name(b"1.a.b"), b"1.a.b")
         self.assertEqual(base_name(b"1.a.b,S=5,W=6:2,"), b"1.a.b,S=5,W=6")
+        self.assertNotEqual(base_name(b"1.a.b:x"), base_name(b"1.a.b:y"))
 
     def test_names(self):
         """
@@ -50,7 +51,8 @@ class UniqueIdTests(SynchronousTestCase):
 
     def test_dovecot(self):
         """
-        Dovecot's default is uid and uidvalidity in hexadecimal; P holds a kept one.
+        Dovecot's default is uid and uidvalidity in lower-case hexadecimal; P holds a
+        kept one, or nothing, which stands for the name.
         """
         self.write(
             b"dovecot-uidlist",
@@ -59,15 +61,19 @@ class UniqueIdTests(SynchronousTestCase):
             b"25017 W2481 :1276533073.M242911P3632.kurkku:2,F",
             b"25018 Pkept-uidl W99 :1276533074.M1P1.kurkku",
             b"25019 Pbad\xff :1276533075.M1P1.kurkku",
+            b"25020 P :1276533076.M1P1.kurkku",
+            b"25021 :1276533077.M1\rP1.kurkku",
             b"nonsense",
         )
         self.assertEqual(
             from_dovecot(self.maildir),
             {
-                b"1276528487.M364837P9451.kurkku,S=1355,W=1394": b"000061AE4C0907B0",
-                b"1276533073.M242911P3632.kurkku": b"000061B94C0907B0",
+                b"1276528487.M364837P9451.kurkku,S=1355,W=1394": b"000061ae4c0907b0",
+                b"1276533073.M242911P3632.kurkku": b"000061b94c0907b0",
                 b"1276533074.M1P1.kurkku": b"kept-uidl",
-                b"1276533075.M1P1.kurkku": b"000061BB4C0907B0",
+                b"1276533075.M1P1.kurkku": b"000061bb4c0907b0",
+                b"1276533076.M1P1.kurkku": b"1276533076.M1P1.kurkku",
+                b"1276533077.M1\rP1.kurkku": b"000061bd4c0907b0",
             },
         )
 
@@ -76,7 +82,7 @@ class UniqueIdTests(SynchronousTestCase):
         The first version of the list is read too.
         """
         self.write(b"dovecot-uidlist", b"1 1275660208 3", b"1 1.a.b:2,S")
-        self.assertEqual(from_dovecot(self.maildir), {b"1.a.b": b"000000014C0907B0"})
+        self.assertEqual(from_dovecot(self.maildir), {b"1.a.b": b"000000014c0907b0"})
 
     def test_courier(self):
         """
