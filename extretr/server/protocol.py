@@ -276,6 +276,10 @@ class ExtendedRETRMixin(LoginMixin):
             self._finish("QUIT")
         finally:
             self._updating = False
+            # UPDATE releases the lock, however long the peer leaves its end open
+            # (RFC 1939, section 6).
+            logout, self._onLogout = self._onLogout, None
+            self._logOut(logout)
         self.transport.loseConnection()
 
 

@@ -107,6 +107,17 @@ class DroppedConnectionTests(DialogueTestCase):
         done.callback(None)
         self.assertEqual(out, [True])
 
+    def test_logoutAtQuit(self):
+        """
+        QUIT logs out, though the peer has not closed its end yet.
+        """
+        out = []
+        self.session._onLogout = lambda: out.append(True)
+        self.session.dataReceived(b"QUIT\r\n")
+        self.assertEqual(out, [True])
+        self.lose()
+        self.assertEqual(out, [True])
+
     def test_logoutOnce(self):
         """
         The realm's logout is called once, however the session ends.
