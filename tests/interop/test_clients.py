@@ -74,7 +74,8 @@ class ClientTests(SynchronousTestCase):
             [str(word) for word in command],
             input=stdin,
             cwd=self.folder,
-            env={**os.environ, "HOME": str(self.folder)},
+            # PYTHONPATH is that of trial's workers; getmail has a Python of its own.
+            env={**os.environ, "HOME": str(self.folder), "PYTHONPATH": ""},
             capture_output=True,
             check=False,
             timeout=PATIENCE,
