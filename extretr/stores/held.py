@@ -64,6 +64,8 @@ class Held:
         self._acting: Guard | None = None
         #: The record as it was when last read.
         self._seen: Hashable = None
+        #: Whether a later look has found it the same.
+        self._settled = False
         self._noticed = 0
         #: Contests not answered yet: the number, and when it was noticed.
         self._open: list[tuple[int, float]] = []
@@ -192,12 +194,14 @@ class Held:
         """
         Tell whether another has the lock, and notice a contest.
         """
-        if self._seen is not None and self._file.signature() == self._seen:
+        if self._settled and self._file.signature() == self._seen:
             return False
         record, seen = self._file.read_signed()
         if record is None or record.token != self.token:
             return True
-        self._seen = seen
+        # Replaced within a tick of the clock of the file system, and with the number of
+        # a file that was removed (XFS gives them out again), it looks the same.
+        self._settled, self._seen = seen == self._seen, seen
         if record.contest > self._noticed:
             self._noticed = record.contest
             self._open.append((record.contest, self._clock.seconds()))

@@ -179,6 +179,4 @@ class _Contender:
 
     def _withdraw(self) -> None:
         # The contest stays open: that the holder may answer it costs nobody anything.
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._call.cancel()

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from extretr.errors import InUse, LockLost, StoreUnavailable
 from extretr.stores import held as held_module
+from extretr.stores import holder
 from tests.stores.locking import STEP, LockTestCase
 
 
@@ -261,14 +262,28 @@ class LookTests(LockTestCase):
 
     def test_unchanged(self):
         """
-        A record that has not changed is not read again.
+        A record that two looks have found the same is not read again.
         """
         reads = []
         read = self.file.read_signed
         held = self.held()
         self.patch(held._file, "read_signed", lambda: reads.append(1) or read())
         self.advance(20)
-        self.assertEqual(len(reads), 1)
+        self.assertEqual(len(reads), 2)
+
+    def test_sameTick(self):
+        """
+        A record that is replaced just after a look, and whose file looks the same
+        since its number and its time are the same, is noticed all the same.
+        """
+        self.patch(holder, "_signature", lambda status: "the same")
+        self.held(self.session(lives=True))
+        first = self.lock.acquire(self.session())
+        self.advance(1)
+        second = self.lock.acquire(self.session())
+        self.advance(1.5)
+        self.failureResultOf(first, InUse)
+        self.failureResultOf(second, InUse)
 
     def test_challenge(self):
         """
@@ -328,6 +343,16 @@ class LookTests(LockTestCase):
             held.release()
             if os.path.exists(self.path):
                 os.unlink(self.path)
+
+    def test_evictedAtFirst(self):
+        """
+        So is one that is lost before anybody has looked.
+        """
+        session = self.session()
+        self.held(session)
+        os.unlink(self.path)
+        self.advance(1)
+        self.assertEqual(session.evictions, 1)
 
     def test_evictionReleases(self):
         """

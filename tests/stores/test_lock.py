@@ -96,6 +96,7 @@ class FreeTests(LockTestCase):
             json.dumps({**whole, "pid": "1"}).encode(),
             json.dumps({**whole, "pid": True}).encode(),
             json.dumps({**whole, "pid": -1}).encode(),
+            json.dumps({**whole, "pid": 0}).encode(),
             json.dumps({**whole, "token": ""}).encode(),
             json.dumps({**whole, "more": 1}).encode(),
             json.dumps({**whole, "token": "x" * 5000}).encode(),
