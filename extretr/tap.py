@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.portal import Portal
 from twisted.cred.strcred import AuthOptionMixin
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.task import coiterate
+from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -25,6 +26,7 @@ from extretr.server.accounts import PasswdFile
 from extretr.server.checkers import OctetsChecker
 from extretr.server.factory import MaildropFactory, MaildropRealm
 from extretr.server.service import HashingThreads, Listener
+from extretr.server.turns import cooperating
 from extretr.stores.lock import MOST_TAKEOVER_AFTER
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
@@ -260,7 +262,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         store = MaildirStore(
             template=PathTemplate(os.fsencode(embedded.folder) + b"/mail/%u"),
             clock=reactor,
-            cooperate=coiterate,
+            cooperate=partial(cooperating, Cooperator()),
             takeover_after=run["takeover-after"],
         )
         checkers = [_accounts(str(embedded.users), threads)]
@@ -291,7 +293,7 @@ def _store(run: Any, reactor: Any) -> IStore:
     common = {
         "template": run["template"],
         "clock": reactor,
-        "cooperate": coiterate,
+        "cooperate": partial(cooperating, Cooperator()),
         "state": run["state"],
         "takeover_after": run["takeover-after"],
     }

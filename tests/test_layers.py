@@ -24,6 +24,7 @@ SERVER = STORES | {
     "twisted.internet.address",
     "twisted.internet.interfaces",
     "twisted.internet.protocol",
+    "twisted.internet.task",
     "twisted.internet.tcp",
     "twisted.internet.threads",
     "twisted.mail",
