@@ -12,6 +12,7 @@ login, and no process need be told: who comes back to life finds the token chang
 Holder and contender in one process go by the very same means.
 """
 
+import os
 import secrets
 from typing import Any
 
@@ -31,6 +32,8 @@ FAIR_WAIT = 5.0
 
 #: Seconds: no login may be kept waiting for longer.
 MOST_TAKEOVER_AFTER = 60.0
+
+_log = Logger()
 
 
 class SessionLock:
@@ -72,6 +75,24 @@ class SessionLock:
         return contender.begin()
 
 
+def lock_in(state: bytes, clock: Any, takeover_after: float) -> SessionLock:
+    """
+    Give the lock of a maildrop by its state folder, which is made where it is missing.
+
+    Raises:
+        StoreUnavailable: where it cannot be made.
+    """
+    try:
+        os.makedirs(state, 0o700, exist_ok=True)
+    except OSError:
+        _log.failure(
+            "{state} cannot be made: --state names a folder that can be written",
+            state=state.decode("utf-8", "replace"),
+        )
+        raise StoreUnavailable from None
+    return SessionLock(os.path.join(state, b"lock"), clock, takeover_after)
+
+
 class _Contender:
     """
     One attempt to take the lock.
@@ -79,8 +100,6 @@ class _Contender:
     Time is counted by the looks that were taken, not by the clock: neither a jump of
     the clock nor a process that was stopped may shorten the holder's time to answer.
     """
-
-    _log = Logger()
 
     def __init__(
         self, file: RecordFile, clock: Any, takeover_after: float, session: Any
@@ -119,7 +138,8 @@ class _Contender:
                 taken = self._takeOrContest()
         except Refusal as refusal:
             self._result.errback(refusal)
-        except OSError:
+        except Exception:
+            # Whatever it is: a login that gets no answer waits for ever.
             self._fail()
         else:
             if taken:
@@ -174,7 +194,7 @@ class _Contender:
         self._call = self._clock.callLater(delay, self._look)
 
     def _fail(self) -> None:
-        self._log.failure("the session lock cannot be taken")
+        _log.failure("the session lock cannot be taken")
         self._result.errback(StoreUnavailable())
 
     def _withdraw(self) -> None:

@@ -23,7 +23,7 @@ from zope.interface import implementer
 from extretr.errors import MessageChanged, StoreUnavailable
 from extretr.interfaces import ISession, IStore
 from extretr.stores.index import Index
-from extretr.stores.lock import SessionLock
+from extretr.stores.lock import lock_in
 from extretr.stores.maildrop import (
     Cooperate,
     Entry,
@@ -194,7 +194,8 @@ class MaildirStore:
         state = os.path.join(maildir, b"extretr")
         if self._state is not None:
             state = self._state.expand(user)
-        held = await self._lock(state).acquire(session)
+        lock = lock_in(state, self._clock, self._takeover_after)
+        held = await lock.acquire(session)
         try:
             index = Index(os.path.join(state, b"index"))
             entries = await self._list(maildir, index)
@@ -206,18 +207,6 @@ class MaildirStore:
             held.release()
             raise
         return MaildirMaildrop(maildir, entries, index, held, self._cooperate)
-
-    def _lock(self, state: bytes) -> SessionLock:
-        try:
-            os.makedirs(state, 0o700, exist_ok=True)
-        except OSError:
-            self._log.failure(
-                "{state} cannot be made: --state names a folder that can be written",
-                state=state.decode("utf-8", "replace"),
-            )
-            raise StoreUnavailable from None
-        path = os.path.join(state, b"lock")
-        return SessionLock(path, self._clock, self._takeover_after)
 
     async def _list(self, maildir: bytes, index: Index) -> list[Entry]:
         found: dict[bytes, tuple[bytes, bytes]] = {}

@@ -22,7 +22,7 @@ from extretr.errors import Refusal, StoreUnavailable
 from extretr.interfaces import ISession, IStore
 from extretr.stores.held import Held
 from extretr.stores.index import Index
-from extretr.stores.lock import SessionLock
+from extretr.stores.lock import lock_in
 from extretr.stores.maildrop import Cooperate, Maildrop, empty_maildrop
 from extretr.stores.mbox_copy import SafetyCopy
 from extretr.stores.mbox_layout import (
@@ -97,10 +97,9 @@ class MboxStore:
         path = os.path.abspath(self._template.expand(user))
         if not self._isThere(path):
             return empty_maildrop(self._cooperate)
-        state = self._stateFolder(user, path)
-        lock = SessionLock(
-            os.path.join(state, b"lock"), self._clock, self._takeover_after
-        )
+        base = self._state.expand(user) if self._state else default_state()
+        state = os.path.join(base, folder_name(path))
+        lock = lock_in(state, self._clock, self._takeover_after)
         held = await lock.acquire(session)
         try:
             return await self._openHeld(path, state, held)
@@ -140,19 +139,6 @@ class MboxStore:
         if not stat.S_ISREG(status.st_mode):
             raise self._unavailable(path, "is no regular file")
         return True
-
-    def _stateFolder(self, user: bytes, path: bytes) -> bytes:
-        base = self._state.expand(user) if self._state else default_state()
-        state = os.path.join(base, folder_name(path))
-        try:
-            os.makedirs(state, 0o700, exist_ok=True)
-        except OSError:
-            self._log.failure(
-                "{state} cannot be made: --state names a folder that can be written",
-                state=state.decode("utf-8", "replace"),
-            )
-            raise StoreUnavailable from None
-        return state
 
     async def _openHeld(self, path: bytes, state: bytes, held: Held) -> Maildrop:
         index = Index(os.path.join(state, b"index"))

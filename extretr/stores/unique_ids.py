@@ -7,7 +7,7 @@ have goes by its name.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from twisted.logger import Logger
@@ -50,12 +50,8 @@ def from_dovecot(maildir: bytes) -> dict[bytes, bytes]:
     if header is None:
         return {}
     validity = int(header[1] or header[2])
-    found, skipped = {}, 0
-    for line in lines[1:]:
-        parsed = _DOVECOT_LINE.fullmatch(line)
-        if parsed is None:
-            skipped += 1
-            continue
+    found = {}
+    for parsed in _understood(b"dovecot-uidlist", lines[1:], _DOVECOT_LINE):
         uid, fields, name = parsed.groups()
         unique_id = b"%08x%08x" % (int(uid), validity)
         for field in fields.split():
@@ -64,7 +60,6 @@ def from_dovecot(maildir: bytes) -> dict[bytes, bytes]:
             elif field.startswith(b"P") and is_unique_id(field[1:]):
                 unique_id = field[1:]
         found[base_name(name)] = unique_id
-    _complain(b"dovecot-uidlist", skipped)
     return found
 
 
@@ -75,12 +70,8 @@ def from_courier(maildir: bytes) -> dict[bytes, bytes]:
     lines = _lines(maildir, b"courierpop3dsizelist")
     if not lines or _COURIER_HEADER.fullmatch(lines[0]) is None:
         return {}
-    found, skipped = {}, 0
-    for line in lines[1:]:
-        parsed = _COURIER_LINE.fullmatch(line)
-        if parsed is None:
-            skipped += 1
-            continue
+    found = {}
+    for parsed in _understood(b"courierpop3dsizelist", lines[1:], _COURIER_LINE):
         name, number, validity = base_name(parsed[1]), int(parsed[2]), int(parsed[3])
         if number and validity:
             found[name] = b"UID%d-%d" % (number, validity)
@@ -90,7 +81,6 @@ def from_courier(maildir: bytes) -> dict[bytes, bytes]:
             found[name] = _COURIER_ESCAPED.sub(
                 lambda octet: b"+%02X" % octet[0][0], name
             )
-    _complain(b"courierpop3dsizelist", skipped)
     return found
 
 
@@ -132,7 +122,19 @@ def _lines(maildir: bytes, name: bytes) -> list[bytes]:
         return []
 
 
-def _complain(name: bytes, skipped: int) -> None:
+def _understood(
+    name: bytes, lines: list[bytes], pattern: "re.Pattern[bytes]"
+) -> "Iterator[re.Match[bytes]]":
+    """
+    Give what the pattern finds in each line; tell the log once how many do not fit.
+    """
+    skipped = 0
+    for line in lines:
+        parsed = pattern.fullmatch(line)
+        if parsed is None:
+            skipped += 1
+        else:
+            yield parsed
     if skipped:
         _log.warn(
             "{skipped} lines of {name} are not understood",

@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 
 from extretr.errors import InUse, LockLost, StoreUnavailable
 from extretr.interfaces import ISession
+from extretr.stores.holder import RecordFile
 from extretr.stores.lock import SessionLock
 from tests.stores.locking import STEP, FakeSession, LockTestCase
 
@@ -50,6 +51,18 @@ class FreeTests(LockTestCase):
         The session of these tests is one.
         """
         verifyObject(ISession, self.session())
+
+    def test_unexpected(self):
+        """
+        Whatever goes wrong in taking the lock, the login gets its answer.
+        """
+
+        def fails(file):
+            raise ValueError("unexpected")
+
+        self.patch(RecordFile, "read", fails)
+        self.failureResultOf(self.lock.acquire(self.session()), StoreUnavailable)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_first(self):
         """
