@@ -6,6 +6,7 @@ taken from the index or measured when first asked for.  A store says how an entr
 is opened and how entries are removed.
 """
 
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from extretr.errors import MessageChanged, NoSuchMessage, NotAllDeleted
+from extretr.errors import (
+    MessageChanged,
+    NoSuchMessage,
+    NotAllDeleted,
+    StoreUnavailable,
+)
 from extretr.interfaces import IMaildrop, IStoredFile
 from extretr.message import SeekableMessage, measuring
 from extretr.offsets import Measured
@@ -23,6 +29,10 @@ from extretr.stores.index import Index
 
 #: Runs an iterator to its end, a step a turn; the Deferred fires then.
 Cooperate = Callable[[Iterator[None]], "Deferred[Any]"]
+
+
+#: What says nothing about a message: the process, or the host, is short of something.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
 
 
 @dataclass(slots=True)
@@ -232,7 +242,11 @@ class Maildrop:
             except MessageChanged:
                 self._index.forget(entry.key)
                 entry.gone = True
-            except OSError:
+            except OSError as error:
+                if error.errno in _PASSING:
+                    # A list without the message would tell clients that it is gone.
+                    self._log.failure("the maildrop cannot be read at present")
+                    raise StoreUnavailable from None
                 # It may be readable again later; now it cannot be listed.
                 self._log.failure("cannot read a message of the maildrop")
                 entry.gone = True

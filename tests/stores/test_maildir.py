@@ -2,6 +2,7 @@
 `extretr.stores.maildir`, and what `extretr.stores.maildrop` gives to all stores.
 """
 
+import errno
 import os
 import stat
 
@@ -511,6 +512,25 @@ class ChangedTests(MaildirTestCase):
         maildrop._descriptorOf = fails
         self.assertEqual(self.sizes(maildrop), [0, 3])
         self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
+
+    def test_shortOfDescriptors(self):
+        """
+        Where the process is short of something, no list without the message is given.
+        """
+        self.deliver(b"1.a", b"x\n")
+        self.deliver(b"2.a", b"x\n")
+        maildrop = self.open()
+        descriptorOf = maildrop._descriptorOf
+
+        def fails(entry):
+            raise OSError(errno.EMFILE, "too many open files")
+
+        maildrop._descriptorOf = fails
+        self.assertRaises(StoreUnavailable, maildrop.listMessages)
+        self.assertRaises(StoreUnavailable, maildrop.openMessage, 0)
+        self.assertTrue(self.flushLoggedErrors(OSError))
+        maildrop._descriptorOf = descriptorOf
+        self.assertEqual(self.sizes(maildrop), [3, 3])
 
 
 class MaildropTests(MaildirTestCase):
