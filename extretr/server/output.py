@@ -45,6 +45,13 @@ class Output:
     def __providedBy__(self) -> Any:
         return providedBy(self.original)
 
+    @property
+    def disconnecting(self) -> bool:
+        """
+        Whether the transport closes, as soon as all is written.
+        """
+        return bool(getattr(self.original, "disconnecting", False))
+
     # Writing
 
     def write(self, data: bytes) -> None:

@@ -13,7 +13,6 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import FileIO
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,6 +21,7 @@ from zope.interface import implementer
 
 from extretr.errors import MessageChanged, StoreUnavailable
 from extretr.interfaces import ISession, IStore
+from extretr.stores.descriptor import StoredFile
 from extretr.stores.index import Index
 from extretr.stores.lock import lock_in
 from extretr.stores.maildrop import (
@@ -70,7 +70,7 @@ class MaildirMaildrop(Maildrop):
         super().__init__(entries, *rest)
         self._maildir = maildir
 
-    def _openEntry(self, entry: Entry) -> tuple[FileIO, Callable[[], bool]]:
+    def _openEntry(self, entry: Entry) -> tuple[StoredFile, Callable[[], bool]]:
         descriptor = self._descriptorOf(entry)
         if _signature(os.fstat(descriptor)) != entry.signature:
             os.close(descriptor)
@@ -79,7 +79,7 @@ class MaildirMaildrop(Maildrop):
         def unchanged() -> bool:
             return _signature(os.fstat(descriptor)) == entry.signature
 
-        return FileIO(descriptor), unchanged
+        return StoredFile(descriptor), unchanged
 
     def _descriptorOf(self, entry: Any) -> int:
         try:
