@@ -1,7 +1,7 @@
 """
 Resumable mail download for POP3: the Internet-Draft *Extended RETR*, on Twisted.
 
-The server names are given lazily (PEP 562): they stand on ``twisted.mail.pop3``,
+Server and client are given lazily (PEP 562): they stand on ``twisted.mail.pop3``,
 whose import installs the default reactor, and that is the application's choice.
 """
 
@@ -11,6 +11,7 @@ from extretr.interfaces import ISeekableMailbox
 from extretr.mailbox import SeekableMailbox
 
 if TYPE_CHECKING:
+    from extretr.client.protocol import ResumingPOP3Client
     from extretr.server.factory import ExtendedMailService, ExtendedPOP3Factory
     from extretr.server.protocol import (
         ExtendedPOP3,
@@ -25,6 +26,7 @@ __all__ = [
     "ExtendedRETRMixin",
     "ExtendedVirtualPOP3",
     "ISeekableMailbox",
+    "ResumingPOP3Client",
     "SeekableMailbox",
 ]
 
@@ -34,6 +36,7 @@ _LAZY = {
     "ExtendedPOP3Factory": "extretr.server.factory",
     "ExtendedRETRMixin": "extretr.server.protocol",
     "ExtendedVirtualPOP3": "extretr.server.protocol",
+    "ResumingPOP3Client": "extretr.client.protocol",
 }
 
 

@@ -19,6 +19,7 @@ PUBLIC = {
     "ExtendedRETRMixin",
     "ExtendedVirtualPOP3",
     "ISeekableMailbox",
+    "ResumingPOP3Client",
     "SeekableMailbox",
 }
 

@@ -32,6 +32,20 @@ SERVER = STORES | {
     "twisted.python.threadpool",
 }
 
+CLIENT = {
+    "twisted.application.internet",
+    "twisted.internet.defer",
+    "twisted.internet.endpoints",
+    "twisted.internet.error",
+    "twisted.internet.interfaces",
+    "twisted.internet.protocol",
+    "twisted.internet.ssl",
+    "twisted.logger",
+    "twisted.mail.pop3",
+    "twisted.python.failure",
+    "zope.interface",
+}
+
 #: A room, what of this package it may import, what of others, innermost first.
 ROOMS = [
     ("errors", set(), set()),
@@ -47,8 +61,10 @@ ROOMS = [
         {*PURE, "interfaces", "message", "mailbox", "server"},
         SERVER,
     ),
+    ("sasl", {"errors"}, {"scramp"}),
+    ("client", {*PURE, "sasl", "interfaces", "stores", "client"}, CLIENT),
     ("embedded", set(), set()),
-    ("cli", {"cli", "server.schemes"}, set()),
+    ("cli", {"cli", "client", "server.schemes"}, set()),
     ("tap", None, None),
     ("", {"interfaces", "mailbox"}, set()),
 ]
@@ -56,6 +72,10 @@ ROOMS = [
 #: The one module that a library, or the reactor, is let into.
 MADE_FOR = {
     "server.schemes": {"passlib"},
+    "client.account": {"idna"},
+    "client.connection": {"OpenSSL", "service_identity"},
+    "client.fetch": {"OpenSSL"},
+    "client.secrets": {"keyring"},
     # The default of a class attribute; imported when a connection is made.
     "server.session": {"twisted.internet.reactor"},
 }
@@ -145,6 +165,9 @@ class LayerTests(SynchronousTestCase):
             ("server.session", "import passlib.hash"),
             ("server.session", "from . import lines"),
             ("cli.password", "from twisted.internet import defer"),
+            ("client.fetch", "from extretr.server.session import Session"),
+            ("server.session", "from extretr.client.protocol import PIPELINED"),
+            ("sasl", "from twisted.internet import defer"),
             ("", "from extretr.server.protocol import ExtendedPOP3"),
         ]:
             tree = ast.parse(f"def later():\n    {line}\n")

@@ -1,0 +1,3 @@
+"""
+Who fetches maildrops: a POP3 client that resumes.
+"""

@@ -1,0 +1,191 @@
+"""
+What is under the client's methods: commands out, octets in, each to what it answers.
+
+Twisted's client was made for lines, one command at a time.  This engine is fed with
+octets, has many commands under way where the server offers PIPELINING (RFC 2449,
+section 6.6), and takes what stands behind the answer to STLS for the attack that it is.
+"""
+
+from collections import deque
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionAborted, TimeoutError
+from twisted.mail.pop3 import AdvancedPOP3Client
+from twisted.python.failure import Failure
+
+from extretr.client.exchange import Exchange, Lines, Refused
+from extretr.client.refusals import ProtocolViolation, TextBeforeTLS, refusal
+
+#: Octets that are kept of what a server says before it hangs up unasked.
+_FAREWELL = 512
+
+
+class Engine(AdvancedPOP3Client):
+    """
+    The engine of a POP3 client, in the place of Twisted's.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self._underWay: deque[Exchange] = deque()
+        self._queued: deque[Exchange] = deque()
+        self._depth = 1
+        self._lost: Failure | None = None
+        self._why: Failure | None = None
+        self._farewell = b""
+
+    # The connection
+
+    def connectionMade(self) -> None:
+        """
+        Wait for the greeting.
+        """
+        if self.timeout > 0:
+            self.setTimeout(self.timeout)
+        greeting = Exchange(None, alone=True)
+        greeting.result.addCallbacks(self._greet, self._giveUp)
+        self._underWay.append(greeting)
+
+    def _greet(self, text: bytes) -> None:
+        found = self._challengeMagicRe.search(text)
+        if found is not None:
+            self.serverChallenge = found[1]
+        self.serverGreeting(text)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Take octets as they come, and hand them to the commands that they answer.
+        """
+        if self.timeout > 0:
+            self.resetTimeout()
+        while data and self.isUsable:
+            if not self._underWay:
+                self._unasked(data)
+                return
+            exchange = self._underWay[0]
+            outcome: Any
+            try:
+                rest = exchange.feed(data)
+                if rest is None:
+                    return
+                outcome = exchange.answer
+            except Refused as refused:
+                rest, outcome = refused.rest, Failure(refused.reason)
+            except Exception:
+                self._giveUp(Failure())
+                return
+            if rest and exchange.command == b"STLS":
+                self._giveUp(Failure(TextBeforeTLS("text came in clear behind STLS")))
+                return
+            self._underWay.popleft()
+            exchange.result.callback(outcome)
+            self._sendNext()
+            data = rest
+
+    def _unasked(self, data: bytes) -> None:
+        """
+        Take what nothing was sent for: servers say why they are about to hang up.
+        """
+        self._farewell = (self._farewell + data)[:_FAREWELL]
+        if not self._farewell.startswith(b"-ERR"[: len(self._farewell)]):
+            self._giveUp(Failure(ProtocolViolation("the server speaks unasked")))
+
+    def _giveUp(self, why: Failure) -> None:
+        """
+        End the connection at once: what was asked for fails with *why*.
+        """
+        if self._why is None:
+            self._why = why
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    @property
+    def isUsable(self) -> bool:
+        """
+        Whether commands can still be answered.
+        """
+        return self._why is None and self._lost is None
+
+    def abort(self) -> None:
+        """
+        End the connection at once; what was asked for fails.
+        """
+        if self.isUsable:
+            self._giveUp(Failure(ConnectionAborted()))
+
+    def timeoutConnection(self) -> None:
+        """
+        Give a server up that has sent nothing for *timeout* seconds.
+        """
+        self._timedOut = True
+        self._giveUp(Failure(TimeoutError(string="the server has fallen silent")))
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """
+        Fail what was asked for and is not answered.
+        """
+        self.setTimeout(None)
+        if self._why is None and self._farewell.startswith(b"-ERR"):
+            text = self._farewell[5:].partition(b"\r\n")[0]
+            self._why = Failure(refusal(text))
+        self._lost = self._why or reason
+        for waiting in (self._underWay, self._queued):
+            while waiting:
+                waiting.popleft().result.errback(self._lost)
+
+    # The engine
+
+    def ask(self, exchange: Exchange) -> "Deferred[Any]":
+        """
+        Send what an exchange has to say, as soon as it may be sent.
+        """
+        if self._lost is not None or self._why is not None:
+            return fail(self._lost or self._why)
+        self._queued.append(exchange)
+        self._sendNext()
+        return exchange.result
+
+    def _sendNext(self) -> None:
+        """
+        Send what may be sent now.
+        """
+        while self._queued and len(self._underWay) < self._depth:
+            if self._underWay and (self._queued[0].alone or self._underWay[-1].alone):
+                return
+            exchange = self._queued.popleft()
+            self._underWay.append(exchange)
+            assert exchange.command is not None
+            self.sendLine(exchange.command)
+
+    def sendLine(self, line: bytes) -> None:
+        """
+        Send one line, which holds no line end.
+        """
+        self.transport.write(line + b"\r\n")
+
+    def sendShort(self, cmd: bytes, args: bytes | None) -> "Deferred[Any]":
+        """
+        Send a command with a response of one line; fires with its text.
+        """
+        return self.ask(Exchange(_command(cmd, args)))
+
+    def sendLong(
+        self, cmd: bytes, args: bytes | None, consumer: Any, xform: Any
+    ) -> "Deferred[Any]":
+        """
+        Send a command with a response of many lines; fires with the consumer.
+        """
+        return self.ask(Lines(_command(cmd, args), consumer, xform))
+
+    def limitUnderWay(self, commands: int) -> None:
+        """
+        Have at most so many commands under way from now on.
+        """
+        self._depth = commands
+        self._sendNext()
+
+
+def _command(name: bytes, arguments: bytes | None) -> bytes:
+    return name + b" " + arguments if arguments else name

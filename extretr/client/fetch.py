@@ -1,0 +1,232 @@
+"""
+One account's fetch: connection after connection, until all is there.
+"""
+
+from typing import Any
+
+from OpenSSL.SSL import Error as TLSFailure
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.error import TimeoutError as Silence
+from twisted.logger import Logger
+from twisted.mail.pop3 import LineTooLong
+
+from extretr.client.connection import Connector
+from extretr.client.download import Doubt
+from extretr.client.events import Connected, Cut, Finished, Warned
+from extretr.client.protocol import ResumingPOP3Client
+from extretr.client.refusals import (
+    LoginDelay,
+    NotAuthenticated,
+    PermanentFailure,
+    ProtocolViolation,
+    ServerRefusal,
+    TextBeforeTLS,
+)
+from extretr.client.session import Session
+from extretr.client.work import Work
+from extretr.errors import ExtRetrError
+
+#: What another connection may not meet again.
+PASSING = (
+    ConnectError,
+    ConnectionClosed,
+    DNSLookupError,
+    LineTooLong,
+    Silence,
+    TLSFailure,
+    Doubt,
+    ProtocolViolation,
+    ServerRefusal,
+)
+
+#: What is of these, and will not pass by itself.
+LASTING = (NotAuthenticated, PermanentFailure, TextBeforeTLS)
+
+_log = Logger()
+
+
+class GaveUp(ExtRetrError):
+    """
+    Attempt after attempt has brought nothing.
+    """
+
+
+class Stopped(ExtRetrError):
+    """
+    The fetch was stopped from outside; what is held is kept.
+    """
+
+
+class Fetch:
+    """
+    The fetch of one account's mail.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        work: Work,
+        clock: Any,
+        attempts: int = 10,
+        policy: Any = None,
+    ) -> None:
+        """
+        Args:
+            connector: connects and logs in.
+            work: what there is to do, its journal open.
+            clock: an IReactorTime.
+            attempts: connections that bring nothing, one after another, before it gives
+                up; 0 for any number.
+            policy: gives the seconds to wait after so many of these; Twisted's, with
+                jitter, where it is None.
+        """
+        self._connector = connector
+        self._work = work
+        self._clock = clock
+        self._attempts = attempts
+        self._policy = policy or backoffPolicy(initialDelay=1.0, maxDelay=60.0)
+        self._client: ResumingPOP3Client | None = None
+        self._stopping = False
+        # What to cancel in order to stop: a wait, or a connection that is being made.
+        self._waiting: Deferred[Any] | None = None
+        self._connections = 0
+        self._told_plain = False
+
+    def run(self) -> "Deferred[None]":
+        """
+        Fetch all that is to be fetched; the Deferred fires when it is done.
+
+        Raises:
+            Stopped: where `stop` was called.
+            GaveUp: where the link, or the server, does not come back.
+            NotAuthenticated, NotTrusted, NotOffered: where the server is no good.
+            OSError, ExtRetrError: where mail cannot be kept or delivered.
+        """
+        return Deferred.fromCoroutine(self._run())
+
+    def stop(self) -> None:
+        """
+        End the fetch as soon as what is held is safe.
+        """
+        self._stopping = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._client is not None:
+            self._client.abort()
+
+    async def _run(self) -> None:
+        work = self._work
+        if not work.dry_run:
+            work.target.prepare()
+            work.target.sweep()
+            await self._settle()
+        work.delivered = work.journal.delivered()
+        fruitless = 0
+        while not self._stopping:
+            gained = work.gained
+            try:
+                await self._session()
+                break
+            except (*PASSING, CancelledError) as error:
+                if self._stopping:
+                    continue
+                if isinstance(error, (*LASTING, CancelledError)):
+                    raise
+                fruitless = 0 if work.gained > gained else fruitless + 1
+                if self._attempts and fruitless >= self._attempts:
+                    raise GaveUp(describe(error)) from error
+                await self._wait(error, fruitless)
+        else:
+            raise Stopped
+        work.tell(
+            Finished,
+            delivered=work.messages,
+            octets=work.octets,
+            saved=work.saved,
+            connections=self._connections,
+        )
+
+    async def _settle(self) -> None:
+        """
+        Find out what became of what an earlier run was about to deliver.
+        """
+        work = self._work
+        done, undone = [], []
+        for intent in work.journal.intents():
+            if intent.target != work.target.name:
+                text = (
+                    f"an earlier run was delivering to {intent.target} when it ended: "
+                    "a message there may come again"
+                )
+                work.tell(Warned, text=text)
+                undone.append(intent.unique_id)
+            elif await work.target.settle(intent.intent, None):
+                done.append((intent.unique_id, intent.kind))
+            else:
+                undone.append(intent.unique_id)
+        if done or undone:
+            work.journal.settle(done, undone)
+
+    async def _session(self) -> None:
+        work = self._work
+        try:
+            connecting = Deferred.fromCoroutine(self._connector.connect(self._opened))
+            client, offered = await self._until_stopped(connecting)
+            resuming = b"EXT-RETR" in offered
+            self._tell_connected(client, resuming)
+            await Session(client, work, resuming and work.policy.resume).run()
+        finally:
+            if self._client is not None:
+                self._client.abort()
+                self._client = None
+
+    def _opened(self, client: ResumingPOP3Client) -> None:
+        self._client = client
+        self._connections += 1
+        if self._stopping:
+            client.abort()
+
+    def _tell_connected(self, client: ResumingPOP3Client, resuming: bool) -> None:
+        self._work.tell(
+            Connected,
+            host=self._connector.host,
+            secure=client.isSecure,
+            resuming=resuming,
+        )
+        if not resuming and not self._told_plain:
+            self._told_plain = True
+            text = "the server does not offer to resume: a message comes whole or not"
+            self._work.tell(Warned, text=text)
+
+    async def _wait(self, error: Exception, fruitless: int) -> None:
+        seconds = self._policy(fruitless)
+        if isinstance(error, LoginDelay):
+            seconds = max(seconds, error.seconds)
+        self._work.tell(Cut, why=describe(error), wait=seconds)
+        waiting: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self._clock.callLater(seconds, waiting.callback, None)
+        try:
+            await self._until_stopped(waiting)
+        except CancelledError:
+            pass
+
+    async def _until_stopped(self, what: "Deferred[Any]") -> Any:
+        self._waiting = what
+        try:
+            return await what
+        finally:
+            self._waiting = None
+
+
+def describe(error: BaseException) -> str:
+    """
+    Say in a line, for the user, what an exception means.
+    """
+    if isinstance(error, TLSFailure):
+        return "TLS failed"
+    if isinstance(error, ServerRefusal):
+        return f"the server says: {error}"
+    text = " ".join(str(error).split()).rstrip(".")
+    return text or type(error).__name__

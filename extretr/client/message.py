@@ -1,0 +1,155 @@
+"""
+One message: asked for, downloaded from where it stopped, or left on the server.
+"""
+
+from twisted.internet.defer import maybeDeferred
+from twisted.mail.pop3 import LineTooLong
+
+from extretr.client.batch import Arrived
+from extretr.client.download import Doubt, Download, InMemory
+from extretr.client.events import BeganAgain, Progress, Skipped, Started
+from extretr.client.journal import FILTERED, HEADER, WHOLE
+from extretr.client.maildrop import Entry, confirm
+from extretr.client.protocol import ResumingPOP3Client
+from extretr.client.refusals import OffsetOverrun, ProtocolViolation, ServerRefusal
+from extretr.client.work import Work
+
+#: Octets of a header that is asked for without its message.
+MOST_HEADER = 1024 * 1024
+
+
+class Messages:
+    """
+    The messages that one connection brings.
+    """
+
+    def __init__(self, client: ResumingPOP3Client, work: Work, resuming: bool) -> None:
+        """
+        Args:
+            client: logged in, its capabilities asked.
+            work: what there is to do.
+            resuming: whether the server offers EXT-RETR, and it is wanted.
+        """
+        self._client = client
+        self._work = work
+        self._resuming = resuming
+
+    async def fetch(self, entry: Entry) -> Arrived | None:
+        """
+        Fetch one message; None where it is left on the server.
+
+        Raises:
+            Renumbered: where it is not where it was.
+            Exception: what ended the connection.
+        """
+        begun = self._resuming and self._work.journal.partials.has(entry.unique_id)
+        await confirm(self._client, [entry], sizes=begun)
+        try:
+            return await self._wanted(entry)
+        except ServerRefusal as refusal:
+            if not self._client.isUsable:
+                raise
+            self._work.failed += 1
+            self._leave(entry, f"the server refuses it: {refusal}")
+            return None
+
+    async def _wanted(self, entry: Entry) -> Arrived | None:
+        if entry.header_only:
+            marked = _marked(await self._header(entry), entry.size)
+            return Arrived(entry, HEADER, InMemory(marked), None)
+        if self._work.wanted is not None:
+            header = InMemory(await self._header(entry))
+            if not await maybeDeferred(self._work.wanted, header):
+                self._leave(entry, "the filter does not want it")
+                self._work.journal.settle([(entry.unique_id, FILTERED)], [])
+                return None
+        return await self._body(entry)
+
+    async def _header(self, entry: Entry) -> bytes:
+        parts: list[bytes] = []
+
+        def take(octets: bytes) -> None:
+            parts.append(octets)
+            if sum(map(len, parts)) > MOST_HEADER:
+                raise ProtocolViolation("the header of a message does not end")
+
+        await self._client.retrieveTop(entry.index, 0, take)
+        return b"".join(parts)
+
+    async def _body(self, entry: Entry) -> Arrived:
+        while True:
+            download = self._download(entry)
+            try:
+                await self._client.retrieveOctets(
+                    entry.index, download.received, download.offset, download.started
+                )
+                return Arrived(entry, WHOLE, download.finish(), download)
+            except (Doubt, OffsetOverrun) as doubt:
+                if isinstance(doubt, Doubt) and not download.is_begun:
+                    # Another message, that came before this one, is meant.
+                    download.cut()
+                    raise
+                self._begin_again(entry, download, doubt)
+                if not self._client.isUsable:
+                    raise
+            except (ProtocolViolation, LineTooLong) as violation:
+                download.cut()
+                if download.is_begun and entry.unique_id in self._work.doubted:
+                    # Not for the first time: others shall come all the same.
+                    self._work.failed += 1
+                    self._leave(entry, str(violation))
+                self._work.doubted.add(entry.unique_id)
+                raise
+            except BaseException:
+                self._work.gained += download.cut()
+                raise
+
+    def _download(self, entry: Entry) -> Download:
+        work = self._work
+        resuming = self._resuming and entry.unique_id not in work.whole_only
+
+        def begun(resumed_at: int) -> None:
+            work.tell(
+                Started,
+                unique_id=entry.unique_id,
+                number=entry.index + 1,
+                size=entry.size,
+                resumed_at=resumed_at,
+            )
+
+        def progress(held: int) -> None:
+            work.tell(Progress, unique_id=entry.unique_id, size=entry.size, held=held)
+
+        def make() -> Download:
+            return Download(
+                entry.unique_id,
+                entry.size,
+                work.journal.partials,
+                work.seconds,
+                resuming and not entry.ambiguous,
+                begun,
+                progress,
+            )
+
+        try:
+            return make()
+        except Doubt as doubt:
+            work.tell(BeganAgain, unique_id=entry.unique_id, why=str(doubt))
+            return make()
+
+    def _begin_again(self, entry: Entry, download: Download, doubt: Exception) -> None:
+        work = self._work
+        if entry.unique_id in work.doubted or self._client.isUsable:
+            # It has come to its end, or not for the first time: resuming is no good.
+            work.whole_only.add(entry.unique_id)
+        work.doubted.add(entry.unique_id)
+        download.discard()
+        work.tell(BeganAgain, unique_id=entry.unique_id, why=str(doubt))
+
+    def _leave(self, entry: Entry, why: str) -> None:
+        self._work.skipped.add(entry.unique_id)
+        self._work.tell(Skipped, unique_id=entry.unique_id, why=why)
+
+
+def _marked(header: bytes, size: int) -> bytes:
+    return b"X-Extretr-Left-On-Server: %d octets\r\n" % size + header
