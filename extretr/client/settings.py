@@ -163,8 +163,8 @@ SETTINGS = (
         "filter",
         _plain(parse_command),
         "shell command that gets the header of a message on its standard input before "
-        "the rest is fetched, and whose exit status says whether it is wanted: 0 is "
-        "yes",
+        "the rest is fetched.  Its exit status says whether the message is wanted: 0 "
+        "fetches it, 1 leaves it on the server, any other is an error",
         "COMMAND",
     ),
     Setting(
