@@ -64,7 +64,7 @@ ROOMS = [
     ("sasl", {"errors"}, {"scramp"}),
     ("client", {*PURE, "sasl", "interfaces", "stores", "client"}, CLIENT),
     ("embedded", set(), set()),
-    ("cli", {"cli", "client", "server.schemes"}, set()),
+    ("cli", {"cli", "client", "server.schemes"}, {"rich"}),
     ("tap", None, None),
     ("", {"interfaces", "mailbox"}, set()),
 ]
@@ -72,6 +72,7 @@ ROOMS = [
 #: The one module that a library, or the reactor, is let into.
 MADE_FOR = {
     "server.schemes": {"passlib"},
+    "cli.fetch": {"twisted.internet.reactor"},
     "client.account": {"idna"},
     "client.connection": {"OpenSSL", "service_identity"},
     "client.fetch": {"OpenSSL"},

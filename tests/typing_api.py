@@ -13,6 +13,7 @@ from extretr import (
     ExtendedRETRMixin,
     ExtendedVirtualPOP3,
     ISeekableMailbox,
+    ResumingPOP3Client,
     SeekableMailbox,
 )
 
@@ -34,4 +35,13 @@ def use(mailbox: pop3.Mailbox, service: ExtendedMailService) -> list[object]:
     deleted: bool = seekable.isDeleted(0)
     capabilities: Callable[[], list[bytes]] = ExtendedPOP3().listCapabilities
     factory: ExtendedPOP3Factory = service.getPOP3Factory()
-    return [adapted, deleted, capabilities, factory, ExtendedVirtualPOP3(), Mine()]
+    client: pop3.AdvancedPOP3Client = ResumingPOP3Client()
+    return [
+        client,
+        adapted,
+        deleted,
+        capabilities,
+        factory,
+        ExtendedVirtualPOP3(),
+        Mine(),
+    ]

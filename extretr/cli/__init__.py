@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from extretr.cli import password
+from extretr.cli import fetch, password, status
 
 DESCRIPTION = """\
-Resumable mail download for POP3.  The server is a twistd plugin:
-"twistd extretr run --help" tells how to start it.
+Resumable mail download for POP3.  "extretr fetch" is the client; the server is a twistd
+plugin: "twistd extretr run --help" tells how to start it.
 """
 
 
@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     """
     Give the parser of the whole command line.
     """
-    whole = argparse.ArgumentParser(
+    whole = fetch.Sysexits(
         prog="extretr",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -27,13 +27,15 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(
         dest="command", metavar="COMMAND", required=True, title="commands"
     )
+    fetch.add_to(commands)
+    status.add_to(commands)
     password.add_to(commands)
     return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
-    Run the command and give its exit status: 0, or 1 where it failed, 2 for usage.
+    Run the command and give its exit status.
     """
     options = parser().parse_args(arguments)
     status: int = options.run(options)

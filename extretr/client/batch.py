@@ -89,7 +89,7 @@ class Batch:
         def intend(intents: list[Any]) -> None:
             intended.extend(intents)
             work.journal.intend(
-                Intent(one.entry.unique_id, work.target.name, intent, one.kind)
+                Intent(one.entry.unique_id, work.target_name, intent, one.kind)
                 for one, intent in zip(waiting, intents, strict=True)
             )
 

@@ -3,6 +3,7 @@ From an account to a client that is logged in.
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 from OpenSSL.SSL import Error as TLSFailure
@@ -10,7 +11,12 @@ from service_identity import VerificationError
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.ssl import (
+    Certificate,
+    optionsForClientTLS,
+    platformTrust,
+    trustRootFromCertificates,
+)
 
 from extretr.client.protocol import ResumingPOP3Client
 from extretr.client.refusals import (
@@ -24,6 +30,10 @@ from extretr.client.refusals import (
 #: How servers without response codes say that the maildrop is locked, which is not
 #: that the password is wrong.
 _LOCKED = re.compile(rb"\b(?:locked?|busy|in use|another)\b", re.IGNORECASE)
+
+_PEM = re.compile(
+    rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
+)
 
 
 class Connector:
@@ -130,3 +140,22 @@ class Connector:
             # No code: the text is all there is to tell by.
             kind = InUse if _LOCKED.search(refusal.text) else NotAuthenticated
             raise kind(refusal.args[0]) from None
+
+
+def trust_root_of(path: Path | None) -> Any:
+    """
+    Give what certificates are verified by: those of a PEM file, or the platform's.
+
+    Raises:
+        NotTrusted: where the file cannot be read, or holds none.
+    """
+    if path is None:
+        return platformTrust()
+    try:
+        text = path.read_bytes()
+        found = [Certificate.loadPEM(one) for one in _PEM.findall(text)]
+    except (OSError, TLSFailure, ValueError) as error:
+        raise NotTrusted(f"the certificates in {path} cannot be read") from error
+    if not found:
+        raise NotTrusted(f"there is no certificate in {path}")
+    return trustRootFromCertificates(found)

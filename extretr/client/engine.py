@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionAborted, TimeoutError
+from twisted.internet.error import ConnectionAborted, ConnectionLost, TimeoutError
 from twisted.mail.pop3 import AdvancedPOP3Client
 from twisted.python.failure import Failure
 
@@ -28,15 +28,23 @@ class Engine(AdvancedPOP3Client):
 
     transport: Any
 
-    def __init__(self) -> None:
-        self._underWay: deque[Exchange] = deque()
-        self._queued: deque[Exchange] = deque()
-        self._depth = 1
-        self._lost: Failure | None = None
-        self._why: Failure | None = None
-        self._farewell = b""
+    _depth = 1
+    # Why nothing more can be asked for: first as we have it, then as all have it.
+    _why: Failure | None = None
+    _lost: Failure | None = None
+    _farewell = b""
 
     # The connection
+
+    def makeConnection(self, transport: Any) -> None:
+        """
+        Take the transport.
+
+        Subclasses of the stock client have constructors that call no other.
+        """
+        self._underWay: deque[Exchange] = deque()
+        self._queued: deque[Exchange] = deque()
+        super().makeConnection(transport)
 
     def connectionMade(self) -> None:
         """
@@ -141,7 +149,9 @@ class Engine(AdvancedPOP3Client):
         """
         Send what an exchange has to say, as soon as it may be sent.
         """
-        if self._lost is not None or self._why is not None:
+        if self.transport is None:
+            return fail(ConnectionLost("there is no connection yet"))
+        if not self.isUsable:
             return fail(self._lost or self._why)
         self._queued.append(exchange)
         self._sendNext()

@@ -159,6 +159,17 @@ class Warned(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failed(Event):
+    """
+    The account could not be fetched, or not to the end.
+    """
+
+    why: str
+    #: What the command exits with, by sysexits.h.
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finished(Event):
     """
     The account is done with, for this run.

@@ -155,7 +155,7 @@ class Fetch:
         work = self._work
         done, undone = [], []
         for intent in work.journal.intents():
-            if intent.target != work.target.name:
+            if intent.target != work.target_name:
                 text = (
                     f"an earlier run was delivering to {intent.target} when it ended: "
                     "a message there may come again"

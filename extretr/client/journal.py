@@ -196,7 +196,7 @@ class Journal:
         try:
             return self._database.execute(query).fetchall()
         except sqlite3.DatabaseError as error:
-            raise _damaged(self.folder, error) from error
+            raise damaged(self.folder, error) from error
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -207,7 +207,7 @@ class Journal:
             # A full disk, mostly.
             raise OSError(f"the fetch journal cannot be written: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise _damaged(self.folder, error) from error
+            raise damaged(self.folder, error) from error
 
 
 def lock_account(folder: Path) -> int:
@@ -240,11 +240,14 @@ def _open(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = FULL")
         database.executescript(_SCHEMA)
     except sqlite3.DatabaseError as error:
-        raise _damaged(path.parent, error) from error
+        raise damaged(path.parent, error) from error
     return database
 
 
-def _damaged(folder: Path, error: Exception) -> JournalDamagedError:
+def damaged(folder: Path, error: Exception) -> JournalDamagedError:
+    """
+    Give the exception for a journal that cannot be read.
+    """
     return JournalDamagedError(
         f"the fetch journal {folder / 'journal'} cannot be read ({error}); where it is "
         "moved away, mail that is still on the server is fetched once more"

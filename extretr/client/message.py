@@ -12,7 +12,7 @@ from extretr.client.journal import FILTERED, HEADER, WHOLE
 from extretr.client.maildrop import Entry, confirm
 from extretr.client.protocol import ResumingPOP3Client
 from extretr.client.refusals import OffsetOverrun, ProtocolViolation, ServerRefusal
-from extretr.client.work import Work
+from extretr.client.work import NotTold, Work
 
 #: Octets of a header that is asked for without its message.
 MOST_HEADER = 1024 * 1024
@@ -49,9 +49,10 @@ class Messages:
         except ServerRefusal as refusal:
             if not self._client.isUsable:
                 raise
-            self._work.failed += 1
-            self._leave(entry, f"the server refuses it: {refusal}")
-            return None
+            self._leave(entry, f"the server refuses it: {refusal}", failed=True)
+        except NotTold as error:
+            self._leave(entry, str(error), failed=True)
+        return None
 
     async def _wanted(self, entry: Entry) -> Arrived | None:
         if entry.header_only:
@@ -96,8 +97,7 @@ class Messages:
                 download.cut()
                 if download.is_begun and entry.unique_id in self._work.doubted:
                     # Not for the first time: others shall come all the same.
-                    self._work.failed += 1
-                    self._leave(entry, str(violation))
+                    self._leave(entry, str(violation), failed=True)
                 self._work.doubted.add(entry.unique_id)
                 raise
             except BaseException:
@@ -146,7 +146,8 @@ class Messages:
         download.discard()
         work.tell(BeganAgain, unique_id=entry.unique_id, why=str(doubt))
 
-    def _leave(self, entry: Entry, why: str) -> None:
+    def _leave(self, entry: Entry, why: str, failed: bool = False) -> None:
+        self._work.failed += failed
         self._work.skipped.add(entry.unique_id)
         self._work.tell(Skipped, unique_id=entry.unique_id, why=why)
 

@@ -11,15 +11,14 @@ from extretr.client.download import Source
 from extretr.client.events import Event
 from extretr.client.journal import Delivered, Journal
 from extretr.client.maildrop import Entry
+from extretr.errors import ExtRetrError
 
 
 class Target(Protocol):
     """
-    Where messages are delivered to.
+    Where messages are delivered to: see `extretr.stores.appending`.
     """
 
-    #: What it is called in the journal.
-    name: str
     #: Most messages in one commit.
     batch: int
 
@@ -38,12 +37,12 @@ class Target(Protocol):
         Take back what was staged.
         """
 
-    def commit(self, staged: list[Any], intend: Callable[[list[Any]], Any]) -> Any:
+    def commit(self, staged: Any, intend: Callable[[list[Any]], Any]) -> Any:
         """
         Put messages there, durably; *intend* gets what `settle` has to know, before.
         """
 
-    def settle(self, intent: Any, source: Source | None) -> Any:
+    def settle(self, intent: Any, source: Any) -> Any:
         """
         Tell whether what was intended has been done; undo what was done by half.
         """
@@ -52,6 +51,12 @@ class Target(Protocol):
         """
         Remove what earlier runs have left.
         """
+
+
+class NotTold(ExtRetrError):
+    """
+    The filter did not say whether a message is wanted.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +85,15 @@ class Work:
     policy: Policy
     journal: Journal
     target: Target
+    #: What the target is called in the journal.
+    target_name: str
     #: A clock that nobody sets: seconds.
     seconds: Callable[[], float]
     #: Seconds since the epoch.
     now: Callable[[], float]
     emit: Callable[[Event], object]
-    #: Tells by its header whether a message is wanted, or a Deferred of it.
+    #: Tells by its header whether a message is wanted, or a Deferred of it; what it
+    #: raises as `NotTold` leaves the message for another time.
     wanted: Callable[[Source], Any] | None = None
     dry_run: bool = False
 

@@ -3,6 +3,7 @@
 """
 
 import io
+import os
 import sys
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -97,9 +98,9 @@ class PasswordTests(SynchronousTestCase):
 
     def test_usage(self):
         """
-        Wrong usage is status 2; --help and --version are 0.
+        Wrong usage is the status of sysexits.h; --help and --version are 0.
         """
-        self.assertEqual(self.call("--scheme", "ROT13", "bob"), 2)
+        self.assertEqual(self.call("--scheme", "ROT13", "bob"), os.EX_USAGE)
         self.assertEqual(self.call("--help"), 0)
         self.assertIn("examples:", self.output.getvalue())
         self.assertRaises(SystemExit, main, ["--version"])

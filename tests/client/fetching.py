@@ -19,7 +19,6 @@ class ListTarget:
     A target that keeps what is delivered to it, in canonical form.
     """
 
-    name = "list"
     batch = 64
 
     def __init__(self):
@@ -91,6 +90,7 @@ class FetchCase(SynchronousTestCase):
                 policy=Policy(**policy),
                 journal=journal,
                 target=self.target,
+                target_name="list",
                 seconds=clock.seconds,
                 now=now,
                 emit=self.events.append,

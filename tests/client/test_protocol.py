@@ -508,3 +508,25 @@ class SecurityTests(ClientCase):
         self.client.startedTLS = True
         self.failureResultOf(self.client.startTLS(object()), TLSError)
         self.assertEqual(self.sent(), b"")
+
+
+class SubclassTests(SynchronousTestCase):
+    """
+    Somebody's subclass of the stock client, put on ours.
+    """
+
+    def test_ownConstructor(self):
+        """
+        Its constructor need not call that of a base, which stock does not have.
+        """
+
+        class Theirs(ResumingPOP3Client):
+            def __init__(self, name):
+                self.name = name
+
+        client, transport = Theirs("x"), StringTransport()
+        self.failureResultOf(client.noop())
+        client.makeConnection(transport)
+        client.dataReceived(b"+OK\r\n")
+        client.noop()
+        self.assertEqual(transport.value(), b"NOOP\r\n")

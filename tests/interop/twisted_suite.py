@@ -1,5 +1,5 @@
 """
-Twisted's own POP3 tests, with the server classes swapped for ours.
+Twisted's own POP3 tests, with the server and client classes swapped for ours.
 
 ``python -m tests.interop.twisted_suite`` runs them and prints a line for each test
 that did not pass: its name, and how it ended.
@@ -7,8 +7,12 @@ that did not pass: its name, and how it ended.
 
 import sys
 
-#: The modules of Twisted's tests that a POP3 server class concerns.
-MODULES = ("twisted.mail.test.test_pop3", "twisted.mail.test.test_mail")
+#: The modules of Twisted's tests that these classes concern.
+MODULES = (
+    "twisted.mail.test.test_pop3",
+    "twisted.mail.test.test_mail",
+    "twisted.mail.test.test_pop3client",
+)
 
 
 def main() -> int:
@@ -17,10 +21,11 @@ def main() -> int:
     """
     from twisted.mail import pop3, protocols
 
-    from extretr import ExtendedPOP3, ExtendedVirtualPOP3
+    from extretr import ExtendedPOP3, ExtendedVirtualPOP3, ResumingPOP3Client
 
     # Before the test modules are imported: they subclass these.
     pop3.POP3 = ExtendedPOP3
+    pop3.AdvancedPOP3Client = ResumingPOP3Client
     protocols.VirtualPOP3 = ExtendedVirtualPOP3
     protocols.POP3Factory.protocol = ExtendedVirtualPOP3
 
