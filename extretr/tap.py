@@ -5,7 +5,6 @@ The door for twistd: what ``twistd extretr run`` takes, and how it is wired.
 import os
 import re
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,35 +31,14 @@ from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
 from extretr.stores.paths import PathTemplate
 from extretr.stores.unique_ids import UNIQUE_IDS
+from extretr.tap_fetch import FetchOptions, fetch_service
+from extretr.tap_options import OneLineOptions
 
 LOOPBACK = f"interface={HOST}"
 
 DEFAULT_LISTEN = f"tcp:8110:{LOOPBACK}"
 
 MAIL_KINDS = ("maildir", "mbox", "mboxrd")
-
-
-class OneLineOptions(usage.Options):
-    """
-    Options whose errors are one line on the terminal, and exit status 1.
-
-    What twistd does by itself is to print all of the help, to stdout.
-    """
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """
-        Parse, or leave.
-
-        Raises:
-            SystemExit: with the line.
-        """
-        try:
-            super().parseOptions(options)
-        except usage.UsageError as error:
-            line = " ".join(str(error).split())
-            raise SystemExit(
-                f"extretr: {line} ('twistd extretr run --help' tells more)"
-            ) from None
 
 
 class RunOptions(OneLineOptions, AuthOptionMixin):
@@ -214,7 +192,10 @@ class Options(OneLineOptions):
     # Else that of run would have "[options]" in the middle.
     synopsis = ""
 
-    subCommands = [["run", None, RunOptions, "Serve mail by POP3 (the default)."]]
+    subCommands = [
+        ["run", None, RunOptions, "Serve mail by POP3 (the default)."],
+        ["fetch", None, FetchOptions, "Fetch mail by POP3, again and again."],
+    ]
     defaultSubCommand = "run"
 
     longdesc = "Mail by POP3, resumable: 'twistd extretr run --help' tells how."
@@ -249,6 +230,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if reactor is None:
         from twisted.internet import reactor
     run: Any = options.subOptions
+    if options.subCommand == "fetch":
+        return fetch_service(run, reactor)
     service = MultiService()
     threads = HashingThreads(reactor)
     threads.setServiceParent(service)

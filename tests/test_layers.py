@@ -66,6 +66,8 @@ ROOMS = [
     ("embedded", set(), set()),
     ("cli", {"cli", "client", "server.schemes"}, {"rich"}),
     ("tap", None, None),
+    ("tap_fetch", None, None),
+    ("tap_options", set(), {"twisted.python.usage"}),
     ("", {"interfaces", "mailbox"}, set()),
 ]
 

@@ -121,6 +121,7 @@ class Fetch:
         if not work.dry_run:
             work.target.prepare()
             work.target.sweep()
+            work.journal.partials.tidy()
             await self._settle()
         work.delivered = work.journal.delivered()
         fruitless = 0

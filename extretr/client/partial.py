@@ -208,6 +208,15 @@ class Partials:
                 found.append((label, path.stat().st_size))
         return found
 
+    def tidy(self) -> None:
+        """
+        Remove what a run that was killed has left: half of a pair, or a draft.
+        """
+        for path in self._folder.glob("*"):
+            whole = path.with_suffix(".part").exists() and _label_of(path).exists()
+            if path.suffix not in (".part", ".json") or not whole:
+                path.unlink(missing_ok=True)
+
     def discard(self, unique_id: bytes) -> None:
         """
         Remove the partial of a message, if there is one.

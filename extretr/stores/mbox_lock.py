@@ -36,6 +36,10 @@ OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _BUSY = (errno.EACCES, errno.EAGAIN)
 
+#: Linux: makes a file that has no name yet; and how it fails where that is not known.
+_NAMELESS = getattr(os, "O_TMPFILE", os.O_EXCL)
+_NO_NAMELESS = (errno.EISDIR, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT)
+
 #: Linux: l_type, l_whence, l_start, l_len, l_pid.
 _FLOCK = struct.Struct("@hhqqi")
 
@@ -193,9 +197,8 @@ class DotLock:
         Raises:
             OSError: where it cannot be made.
         """
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | OPEN_FLAGS
         try:
-            self._descriptor = os.open(self._path, flags, 0o644)
+            self._make()
         except FileExistsError:
             if not self._isStale():
                 return False
@@ -205,14 +208,30 @@ class DotLock:
             )
             self._breakStale()
             return False
-        # The first line is what others look at, the second what we do.
-        text = b"%d\n%b" % (os.getpid(), Record.of_this_process("mbox").format())
-        try:
-            os.write(self._descriptor, text)
-        except OSError:
-            # A full disk.  An empty dot-lock is one as well.
-            pass
         return True
+
+    def _make(self) -> None:
+        # A dot-lock in which nothing stands yet, left behind by one who was killed just
+        # then, would last until it is stale: so it gets its name when it is written.
+        folder = os.path.dirname(self._path) or b"."
+        try:
+            descriptor = os.open(folder, _NAMELESS | os.O_WRONLY | OPEN_FLAGS, 0o644)
+        except OSError as error:
+            if error.errno not in _NO_NAMELESS:
+                raise
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | OPEN_FLAGS
+            self._descriptor = os.open(self._path, flags, 0o644)
+            _sign(self._descriptor)
+            return
+        try:
+            _sign(descriptor)
+            name = b"/proc/self/fd/%d" % descriptor
+            # A folder's descriptor, of no meaning here, makes Python follow the link.
+            os.link(name, self._path, src_dir_fd=descriptor, follow_symlinks=True)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
 
     def refresh(self) -> None:
         """
@@ -269,6 +288,19 @@ class DotLock:
         except OSError:
             # Another was quicker; or it cannot be removed, and goes on being a lock.
             pass
+
+
+def _sign(descriptor: int) -> None:
+    """
+    Write into a dot-lock whose it is.
+    """
+    # The first line is what others look at, the second what we do.
+    text = b"%d\n%b" % (os.getpid(), Record.of_this_process("mbox").format())
+    try:
+        os.write(descriptor, text)
+    except OSError:
+        # A full disk.  An empty dot-lock is one as well.
+        pass
 
 
 def _lock_whole(descriptor: int, exclusive: bool) -> None:

@@ -167,6 +167,22 @@ class PartialTests(SynchronousTestCase):
         self.assertEqual(list(self.folder.iterdir()), [])
         self.partials.discard(b"uid")
 
+    def test_tidy(self):
+        """
+        Half of a pair, and a draft, which a run that was killed has left, are removed.
+        """
+        self.begin(b"one").close()
+        self.begin(b"two", b"other").close()
+        self.partials.tidy()
+        self.assertEqual(len(list(self.folder.iterdir())), 4)
+        label, _ = sorted(self.folder.glob("*.json"))
+        label.with_suffix(".part").unlink()
+        (self.folder / "x.part").write_bytes(b"three")
+        (self.folder / "x.json.new").write_bytes(b"draft")
+        self.partials.tidy()
+        left = sorted(path.suffix for path in self.folder.iterdir())
+        self.assertEqual(left, [".json", ".part"])
+
     def test_beginAgain(self):
         """
         To begin a message anew is to forget what was held of it.

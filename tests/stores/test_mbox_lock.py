@@ -288,11 +288,54 @@ class Forbidding:
             raise PermissionError(errno.EACCES, "no")
         return os.open(path, flags, *mode)
 
+    def link(self, source, path, **more):
+        if path == self._path and self._flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "no")
+        os.link(source, path, **more)
+
+
+class Observing:
+    """
+    An `os` that notes whether a path is there when something is written.
+    """
+
+    def __init__(self, path, nameless=True):
+        self._path = path
+        self._nameless = nameless
+        self.seen = []
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def open(self, path, flags, *mode):
+        if not self._nameless and os.path.isdir(path):
+            raise OSError(errno.EOPNOTSUPP, "not here")
+        return os.open(path, flags, *mode)
+
+    def write(self, descriptor, octets):
+        self.seen.append(os.path.exists(self._path))
+        return os.write(descriptor, octets)
+
 
 class DotLockTests(LockCase):
     """
     Dot-locks that were left behind are removed, those of the living never.
     """
+
+    def test_neverEmpty(self):
+        """
+        A dot-lock is there when all stands in it; where the file system cannot do that,
+        it is made all the same.
+        """
+        for nameless in (True, False):
+            observing = Observing(self.dot_lock, nameless)
+            self.patch(mbox_lock, "os", observing)
+            locked = self.acquired()
+            with open(self.dot_lock, "rb") as file:
+                self.assertTrue(file.read().startswith(b"%d\n" % os.getpid()))
+            locked.release()
+            self.assertEqual(observing.seen, [not nameless])
+            self.assertEqual(os.listdir(self.folder), ["user"])
 
     def leave(self, content=b"", age=0.0):
         with open(self.dot_lock, "wb") as file:

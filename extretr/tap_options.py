@@ -1,0 +1,33 @@
+"""
+Options of twistd plugins whose errors are one line.
+"""
+
+from collections.abc import Sequence
+
+from twisted.python import usage
+
+
+class OneLineOptions(usage.Options):
+    """
+    Options whose errors are one line on the terminal, and exit status 1.
+
+    What twistd does by itself is to print all of the help, to stdout.
+    """
+
+    #: The command whose help tells more.
+    command = "run"
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse, or leave.
+
+        Raises:
+            SystemExit: with the line.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            line = " ".join(str(error).split())
+            raise SystemExit(
+                f"extretr: {line} ('twistd extretr {self.command} --help' tells more)"
+            ) from None
