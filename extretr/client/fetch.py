@@ -7,7 +7,12 @@ from typing import Any
 from OpenSSL.SSL import Error as TLSFailure
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    DNSLookupError,
+)
 from twisted.internet.error import TimeoutError as Silence
 from twisted.logger import Logger
 from twisted.mail.pop3 import LineTooLong
@@ -130,10 +135,13 @@ class Fetch:
             try:
                 await self._session()
                 break
-            except (*PASSING, CancelledError) as error:
+            except (CancelledError, ConnectingCancelledError):
+                if not self._stopping:
+                    raise
+            except PASSING as error:
                 if self._stopping:
                     continue
-                if isinstance(error, (*LASTING, CancelledError)):
+                if isinstance(error, LASTING):
                     raise
                 fruitless = 0 if work.gained > gained else fruitless + 1
                 if self._attempts and fruitless >= self._attempts:
