@@ -20,6 +20,7 @@ from twisted.mail.pop3 import LineTooLong
 from extretr.client.connection import Connector
 from extretr.client.download import Doubt
 from extretr.client.events import Connected, Cut, Finished, Warned
+from extretr.client.journal import Intent
 from extretr.client.protocol import ResumingPOP3Client
 from extretr.client.refusals import (
     LoginDelay,
@@ -124,10 +125,11 @@ class Fetch:
     async def _run(self) -> None:
         work = self._work
         if not work.dry_run:
+            # First what was done by half: it may keep the target from being usable.
+            await self._settle()
             work.target.prepare()
             work.target.sweep()
             work.journal.partials.tidy()
-            await self._settle()
         work.delivered = work.journal.delivered()
         fruitless = 0
         while not self._stopping:
@@ -171,12 +173,19 @@ class Fetch:
                 )
                 work.tell(Warned, text=text)
                 undone.append(intent.unique_id)
-            elif await work.target.settle(intent.intent, None):
+            elif await self._is_delivered(intent):
                 done.append((intent.unique_id, intent.kind))
             else:
                 undone.append(intent.unique_id)
         if done or undone:
             work.journal.settle(done, undone)
+
+    async def _is_delivered(self, intent: Intent) -> bool:
+        try:
+            return bool(await self._work.target.settle(intent.intent, None))
+        except FileNotFoundError:
+            # All of the target is gone, and so is what was delivered to it.
+            return False
 
     async def _session(self) -> None:
         work = self._work

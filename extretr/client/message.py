@@ -17,6 +17,9 @@ from extretr.client.work import NotTold, Work
 #: Octets of a header that is asked for without its message.
 MOST_HEADER = 1024 * 1024
 
+#: Seconds from one report of progress to the next, at least.
+TELL_EVERY = 0.1
+
 
 class Messages:
     """
@@ -42,8 +45,9 @@ class Messages:
             Renumbered: where it is not where it was.
             Exception: what ended the connection.
         """
-        begun = self._resuming and self._work.journal.partials.has(entry.unique_id)
-        await confirm(self._client, [entry], sizes=begun)
+        if not entry.confirmed:
+            begun = self._work.journal.partials.has(entry.unique_id)
+            await confirm(self._client, [entry], sizes=begun)
         try:
             return await self._wanted(entry)
         except ServerRefusal as refusal:
@@ -117,8 +121,16 @@ class Messages:
                 resumed_at=resumed_at,
             )
 
+        told = float("-inf")
+
         def progress(held: int) -> None:
-            work.tell(Progress, unique_id=entry.unique_id, size=entry.size, held=held)
+            nonlocal told
+            now = work.seconds()
+            if now - told >= TELL_EVERY:
+                told = now
+                work.tell(
+                    Progress, unique_id=entry.unique_id, size=entry.size, held=held
+                )
 
         def make() -> Download:
             return Download(

@@ -153,6 +153,14 @@ class Partials:
         """
         self._folder = folder
         self._now = now
+        # What is there, by the name without its ending: most messages have no partial,
+        # and to find that out by looking costs more than to fetch them.
+        self._stems: set[str] | None = None
+
+    def _known(self) -> set[str]:
+        if self._stems is None:
+            self._stems = {path.stem for path in self._folder.glob("*.*")}
+        return self._stems
 
     def begin(self, unique_id: bytes, announced: int, resumable: bool) -> Partial:
         """
@@ -163,6 +171,7 @@ class Partials:
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(unique_id)
+        self._known().add(path.stem)
         path.unlink(missing_ok=True)
         label = Label(
             unique_id=unique_id,
@@ -183,6 +192,8 @@ class Partials:
             OSError: where it cannot be read.
         """
         path = self._path(unique_id)
+        if path.stem not in self._known():
+            return None
         label = _read_label(path)
         usable = label is not None and label.unique_id == unique_id and label.resumable
         if label is None or not usable or not path.exists():
@@ -195,7 +206,7 @@ class Partials:
         """
         Tell whether something is held of a message.
         """
-        return self._path(unique_id).exists()
+        return self._path(unique_id).stem in self._known()
 
     def labels(self) -> list[tuple[Label, int]]:
         """
@@ -222,8 +233,9 @@ class Partials:
         Remove the partial of a message, if there is one.
         """
         path = self._path(unique_id)
-        path.unlink(missing_ok=True)
-        _label_of(path).unlink(missing_ok=True)
+        if path.stem in self._known():
+            path.unlink(missing_ok=True)
+            _label_of(path).unlink(missing_ok=True)
 
     def _path(self, unique_id: bytes) -> Path:
         return self._folder / f"{sha256(unique_id).hexdigest()[:32]}.part"
