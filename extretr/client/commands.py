@@ -43,7 +43,8 @@ class _Command(ProcessProtocol):
 
     def resumeProducing(self) -> None:
         try:
-            octets = next(self._pieces, None)
+            # Nothing written is nothing drained: the transport would not ask again.
+            octets = next((one for one in self._pieces if one), None)
         except Exception:
             # Half a message must not look like a whole one.
             self._failure = Failure()

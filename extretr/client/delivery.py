@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from extretr.client.account import Account
 from extretr.client.commands import run_command
@@ -100,11 +100,11 @@ class _OneByOne:
         Nothing was done ahead.
         """
 
-    def settle(self, intent: Intent, source: Source | None) -> bool:
+    def settle(self, intent: Intent, source: Source | None) -> "Deferred[bool]":
         """
         Take what was not seen to end well for not delivered.
         """
-        return False
+        return succeed(False)
 
 
 class Agent(_OneByOne):
@@ -147,7 +147,7 @@ class StandardOutput(_OneByOne):
         self._crlf = crlf
         self._now = now
 
-    def commit(self, staged: list[Source], intend: Intend) -> None:
+    def commit(self, staged: list[Source], intend: Intend) -> "Deferred[None]":
         """
         Write the message.
 
@@ -159,3 +159,4 @@ class StandardOutput(_OneByOne):
             for octets in MboxText(source, from_line, self._crlf).pieces():
                 self._output.write(octets)
         self._output.flush()
+        return succeed(None)

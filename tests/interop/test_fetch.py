@@ -1,0 +1,368 @@
+"""
+``extretr fetch`` against servers that other people wrote, and against ours.
+"""
+
+import random
+import re
+import socket
+import subprocess
+import threading
+from base64 import encodebytes
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import models
+from tests.interop import suite_of
+from tests.interop.fetching import Fetcher, in_maildir, in_mbox
+from tests.interop.peers import Courier, Dovecot, Mailutils, Popa3d
+from tests.interop.relay import Relay
+from tests.interop.running import RunningServer, twistd_command
+
+test_suite = suite_of(__name__)
+
+HEADER = (
+    b"From: Sender <sender@example.org>\nTo: alice@example.org\n"
+    b"Date: Tue, 24 Nov 2026 12:00:00 +0000\nMessage-ID: <%d@example.org>\n"
+    b"Subject: message %d\n\n"
+)
+
+MESSAGES = [
+    HEADER % (number, number) + body
+    for number, body in enumerate(
+        [
+            b"plain\n",
+            b".\n..\n...\n.leading\nmid.dle\n\n.\n",
+            b">From quoted\nand then From here\n",
+            b"caf\xe9 " + bytes(range(0xA0, 0x100)) + b"\n",
+            b"x" * 900 + b"\n" + b".y" * 400 + b"\n",
+            encodebytes(random.Random(1939).randbytes(5 * 1024 * 1024)),
+        ]
+    )
+]
+
+CANONICAL = sorted(map(models.canonical, MESSAGES))
+
+
+def stuffing():
+    """
+    Count the octets that the messages get on the wire.
+    """
+    return sum(octets.count(b"\r\n.") for octets in CANONICAL)
+
+
+class FetchCase(SynchronousTestCase):
+    """
+    A fetcher, and what it has delivered.
+    """
+
+    def fetcher(self, server, *options, to="maildir:mail", scheme="pop3", port=None):
+        url = f"{scheme}://alice@127.0.0.1:{port or server.port}"
+        return Fetcher(self.mktemp(), url, to, *options)
+
+    def fill(self, server):
+        for stored in MESSAGES:
+            server.deliver("alice", stored)
+
+    def assertFetched(self, fetcher, expected=CANONICAL, added=None):
+        """
+        All is there, octet for octet, but for a field that the server has added.
+        """
+        if fetcher.to.startswith("mbox:"):
+            found = in_mbox(fetcher.home / "mail", fetcher.home / "reader")
+        else:
+            found = in_maildir(fetcher.home / "mail")
+        if added is not None:
+            found = sorted(re.sub(added, b"", each, count=1) for each in found)
+        self.assertEqual(list(map(len, found)), list(map(len, expected)))
+        self.assertTrue(found == expected)
+
+
+class OtherServerTests(FetchCase):
+    """
+    Servers that do not resume: mail comes whole, once, and is deleted when it is safe.
+    """
+
+    def check(self, kind, to="maildir:mail", added=None):
+        with kind() as server:
+            self.fill(server)
+            fetcher = self.fetcher(server, to=to)
+            self.assertIn(b"does not offer to resume", fetcher.run())
+            self.assertFetched(fetcher, CANONICAL, added)
+            self.assertEqual(server.count("alice"), len(MESSAGES))
+            server.deliver("alice", b"Subject: late\n\nlate\n")
+            events = fetcher.events("--delete")
+            # mbox servers write into the mailbox what they remember of it.
+            self.assertEqual(events[-1]["delivered"], 1, events)
+            (deleted,) = [one for one in events if one["event"] == "deleted"]
+            self.assertEqual(deleted["messages"], len(MESSAGES) + 1)
+            self.assertEqual(server.count("alice"), 0)
+            late = b"Subject: late\r\n\r\nlate\r\n"
+            self.assertFetched(fetcher, sorted([*CANONICAL, late]), added)
+
+    def test_dovecot(self):
+        """
+        Dovecot, into a Maildir.
+        """
+        self.check(Dovecot)
+
+    def test_courier(self):
+        """
+        Courier, which ignores an offset and so never gets one, into an mbox.
+        """
+        self.check(Courier, "mbox:mail")
+
+    def test_popa3d(self):
+        """
+        popa3d, which has no CAPA.
+        """
+        self.check(Popa3d)
+
+    def test_mailutils(self):
+        """
+        GNU mailutils, which puts a field with the unique-id into what it sends.
+        """
+        self.check(Mailutils, added=rb"X-UIDL: [^\r]*\r\n")
+
+
+class SecureTests(FetchCase):
+    """
+    TLS and passwords, with Dovecot.
+    """
+
+    def setUp(self):
+        self.server = Dovecot(tls=True)
+        self.addCleanup(self.server.stop)
+        self.fill(self.server)
+        self.trusting = ("--ca-file", str(self.server.certificate), "--no-plaintext")
+
+    def secure(self, fetcher):
+        connected = fetcher.events()[0]
+        self.assertEqual((connected["event"], connected["secure"]), ("connected", True))
+        self.assertFetched(fetcher)
+
+    def test_stls(self):
+        """
+        STLS is used where it is offered.
+        """
+        self.secure(self.fetcher(self.server, *self.trusting))
+
+    def test_implicit(self):
+        """
+        TLS from the first octet on.
+        """
+        fetcher = self.fetcher(
+            self.server, *self.trusting, scheme="pop3s", port=self.server.tls_port
+        )
+        self.secure(fetcher)
+
+    def test_methods(self):
+        """
+        Each way to log in that the server has.
+        """
+        for method in ("scram-sha-256", "plain", "user"):
+            fetcher = self.fetcher(self.server, *self.trusting, "--auth", method)
+            self.secure(fetcher)
+
+    def test_wrongPassword(self):
+        """
+        A wrong password is status 77, in each way.
+        """
+        for method in ("scram-sha-256", "plain", "user"):
+            fetcher = self.fetcher(self.server, *self.trusting, "--auth", method)
+            fetcher.run("--passwordeval", "echo wrong", status=77)
+
+    def test_notTrusted(self):
+        """
+        A server whose certificate is not trusted gets nothing, and it is status 69.
+        """
+        for scheme, port in (
+            ("pop3", self.server.port),
+            ("pop3s", self.server.tls_port),
+        ):
+            fetcher = self.fetcher(self.server, scheme=scheme, port=port)
+            process = fetcher.start()
+            _, errors = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 69, errors)
+            self.assertIn(b"not trusted", errors)
+        self.assertNotIn("alice", self.server.log())
+
+    def test_otherName(self):
+        """
+        So it is where the certificate is for another name.
+        """
+        name = socket.gethostname()
+        with Forwarder(("127.0.0.1", self.server.tls_port), name) as forwarder:
+            url = f"pop3s://alice@{name}:{forwarder.port}"
+            fetcher = Fetcher(self.mktemp(), url, "maildir:mail", *self.trusting[:2])
+            process = fetcher.start()
+            _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 69, errors)
+        self.assertIn(b"is not for " + name.encode(), errors)
+
+
+class Forwarder:
+    """
+    Another name by which a server is reached: one connection.
+    """
+
+    def __init__(self, target, name):
+        self._target = target
+        self._listening = socket.create_server((socket.gethostbyname(name), 0))
+        self.port = self._listening.getsockname()[1]
+
+    def __enter__(self):
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._listening.close()
+
+    def _serve(self):
+        client, _ = self._listening.accept()
+        server = socket.create_connection(self._target)
+        for source, sink in ((client, server), (server, client)):
+            threading.Thread(
+                target=self._carry, args=(source, sink), daemon=True
+            ).start()
+
+    def _carry(self, source, sink):
+        try:
+            while octets := source.recv(65536):
+                sink.sendall(octets)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+class OurServerTests(FetchCase):
+    """
+    Our own server.
+    """
+
+    def setUp(self):
+        self.server = RunningServer(options=["--takeover-after", "3"])
+        self.addCleanup(self.server.stop)
+        for number, stored in enumerate(MESSAGES):
+            self.server.deliver(b"alice", b"%d" % number, stored)
+
+    def test_targets(self):
+        """
+        Maildir, mbox, delivery agent and standard output, with either line end.
+        """
+        for to in ("maildir:mail", "mbox:mail"):
+            for ends in ("lf", "crlf"):
+                fetcher = self.fetcher(self.server, "--line-ends", ends, to=to)
+                fetcher.run()
+                self.assertFetched(fetcher)
+        agent = self.fetcher(self.server, to="mda:cat > got.$$; test -s got.$$")
+        agent.run()
+        found = sorted(
+            models.canonical(path.read_bytes()) for path in agent.home.glob("got.*")
+        )
+        self.assertTrue(found == CANONICAL)
+        output = self.fetcher(self.server, to="-")
+        (output.home / "mail").write_bytes(output.run())
+        self.assertTrue(in_mbox(output.home / "mail", output.home / "r") == CANONICAL)
+
+    def test_agentFails(self):
+        """
+        What the delivery agent does not take stays on the server, and comes again.
+        """
+        agent = self.fetcher(self.server, "--delete", to="mda:exit 75")
+        agent.run(status=75)
+        agent.arguments[agent.arguments.index("mda:exit 75")] = "mda:exit 1"
+        agent.run(status=73)
+        agent.arguments[agent.arguments.index("mda:exit 1")] = "maildir:mail"
+        agent.run()
+        self.assertFetched(agent)
+
+    def test_badLinks(self):
+        """
+        Over links that are cut, loudly or not, that stall or are slow, all mail
+        arrives, and hardly an octet twice.
+        """
+        size = sum(map(len, CANONICAL))
+        # A silent link costs the client its time-out, and then the server its own.
+        for how, cuts, timeout in (
+            ("close", 8, "60"),
+            ("reset", 8, "60"),
+            ("silence", 2, "5"),
+            ("stall", 2, "5"),
+        ):
+            dice = random.Random(how)
+            limit_of = {
+                number: dice.randrange(300_000, 1_000_000)
+                for number in range(1, cuts + 1)
+            }
+            link = Relay(
+                ("127.0.0.1", self.server.port),
+                cut_after=limit_of.get,
+                how=how,
+                rate=1e8,
+            )
+            with link:
+                fetcher = self.fetcher(
+                    self.server, "--timeout", timeout, port=link.port
+                )
+                events = fetcher.events()
+            self.assertFetched(fetcher)
+            self.assertEqual(link.connections, cuts + 1, how)
+            self.assertGreater(events[-1]["saved"], 500_000, how)
+            # What was on its way when a link was reset is lost.
+            lost = 200_000 * cuts if how == "reset" else 0
+            most = size + stuffing() + (cuts + 1) * 3_000 + lost
+            self.assertLess(link.received, most, how)
+
+    def test_twoRuns(self):
+        """
+        Of two runs for an account the second ends at once with status 75.
+        """
+        first = self.fetcher(self.server, to="mda:cat >> got; sleep 2; true")
+        process = first.start()
+        while not (first.home / "got").exists():
+            pass
+        _, errors = (second := first.start()).communicate(timeout=30)
+        self.assertEqual(second.returncode, 75)
+        self.assertIn(b"another run", errors)
+        process.kill()
+        process.communicate()
+
+    def test_filter(self):
+        """
+        The filter sees the header, and leaves what it does not want.
+        """
+        fetcher = self.fetcher(self.server, "--filter", "! grep -q 'message 5'")
+        fetcher.run()
+        self.assertEqual(len(in_maildir(fetcher.home / "mail")), len(MESSAGES) - 1)
+        broken = self.fetcher(self.server, "--filter", "exit 3")
+        self.assertIn(b"the filter ended with status 3", broken.run(status=75))
+
+    def test_twistd(self):
+        """
+        As a service of twistd.
+        """
+        fetcher = self.fetcher(self.server)
+        config = fetcher.home / "fetch.toml"
+        config.write_text(
+            f'[work]\nurl = "pop3://alice@127.0.0.1:{self.server.port}"\n'
+            'to = "mail"\npasswordeval = "echo secret"\n',
+            "utf-8",
+        )
+        config.chmod(0o600)
+        service = subprocess.Popen(
+            twistd_command(
+                *("-n", f"--pidfile={fetcher.home}/pid", "extretr", "fetch"),
+                *("--config", str(config), "--state", str(fetcher.home / "state")),
+            ),
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        for line in service.stdout:
+            if b"messages delivered" in line:
+                break
+        service.terminate()
+        service.communicate()
+        # twistd ends by the signal that it was sent.
+        self.assertEqual(service.returncode, -15)
+        self.assertFetched(fetcher)
