@@ -191,9 +191,9 @@ class Partials:
         Raises:
             OSError: where it cannot be read.
         """
-        path = self._path(unique_id)
-        if path.stem not in self._known():
+        if not self.has(unique_id):
             return None
+        path = self._path(unique_id)
         label = _read_label(path)
         usable = label is not None and label.unique_id == unique_id and label.resumable
         if label is None or not usable or not path.exists():
@@ -206,7 +206,8 @@ class Partials:
         """
         Tell whether something is held of a message.
         """
-        return self._path(unique_id).stem in self._known()
+        known = self._known()
+        return bool(known) and _stem(unique_id) in known
 
     def labels(self) -> list[tuple[Label, int]]:
         """
@@ -232,13 +233,17 @@ class Partials:
         """
         Remove the partial of a message, if there is one.
         """
-        path = self._path(unique_id)
-        if path.stem in self._known():
+        if self.has(unique_id):
+            path = self._path(unique_id)
             path.unlink(missing_ok=True)
             _label_of(path).unlink(missing_ok=True)
 
     def _path(self, unique_id: bytes) -> Path:
-        return self._folder / f"{sha256(unique_id).hexdigest()[:32]}.part"
+        return self._folder / f"{_stem(unique_id)}.part"
+
+
+def _stem(unique_id: bytes) -> str:
+    return sha256(unique_id).hexdigest()[:32]
 
 
 def _label_of(path: Path) -> Path:
