@@ -97,11 +97,18 @@ class Embedded:
         else:
             password = f"see {self.users}"
             account = f"--netrc-file {shlex.quote(str(self.netrc))}"
+        # Without its file, the password is asked for.
+        netrc = f" --netrc {shlex.quote(str(self.netrc))}" if self.password else ""
+        fetch = f"extretr fetch pop3://{USER}@{HOST}:{port} --to maildir:fetched{netrc}"
         return f"""\
 extretr serves a sample maildrop from {self.folder}
   server: {HOST}, port {port}    user: {USER}    password: {password}
 
-Fetch its message, and pull the plug after a million octets:
+Fetch its message, press Ctrl-C after some seconds, and fetch again:
+  {fetch} --limit-rate 500K
+  {fetch}
+
+By hand: fetch it, and pull the plug after a million octets:
   curl -s {account} {server}/1 | head -c 1000000 > part.eml
 Fetch the rest, from the octet after those:
   curl -s {account} -X "RETR 1 1000000" {server}/ >> part.eml

@@ -2,7 +2,10 @@
 Progress on a terminal: a bar for the message, and one for all that is to come.
 """
 
-from rich.console import Console
+import time
+from collections.abc import Callable
+
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -24,9 +27,15 @@ class Bars:
     Shows events as bars, with lines above them for what stays worth knowing.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         """
-        Take the console to draw on, that of the standard error by default.
+        Args:
+            console: to draw on, that of the standard error by default.
+            seconds: the time, by a clock that nobody sets.
         """
         self._console = console or Console(stderr=True, highlight=False)
         self._progress = Progress(
@@ -37,6 +46,7 @@ class Bars:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
+            get_time=seconds,
         )
         self._message: TaskID | None = None
         self._all: TaskID | None = None
@@ -63,6 +73,12 @@ class Bars:
         line = line_of(event)
         if line is not None:
             self._progress.console.print(Text(line))
+
+    def __rich__(self) -> RenderableType:
+        """
+        Give the bars as they are now.
+        """
+        return self._progress.get_renderable()
 
     def close(self) -> None:
         """

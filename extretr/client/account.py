@@ -106,6 +106,8 @@ class Account:
     resume: bool = True
     #: Seconds for which the server may be silent.
     timeout: float = 60.0
+    #: Octets a second that are taken at most.
+    limit_rate: int | None = None
     #: Connections that bring nothing, one after another, before it gives up; 0 for any.
     attempts: int = 10
     #: Days for which what is held of a message that is gone is kept.

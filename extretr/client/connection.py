@@ -54,6 +54,7 @@ class Connector:
         trust_root: Any = None,
         authentication: str = "auto",
         timeout: float = 60.0,
+        rate_limit: float | None = None,
         endpoint: Any = None,
     ) -> None:
         """
@@ -68,6 +69,7 @@ class Connector:
             trust_root: what certificates are verified by; None for the platform's.
             authentication: see `extretr.client.authentication`.
             timeout: seconds for which the server may be silent.
+            rate_limit: octets a second that are taken at most.
             endpoint: connects in the place of host and port, for tests.
         """
         self.host = host
@@ -75,6 +77,7 @@ class Connector:
         self._user = user
         self._secret = secret
         self._timeout = timeout
+        self._rate_limit = rate_limit
         self._plaintext = plaintext
         self._trust_root = trust_root
         self._authentication = authentication
@@ -89,6 +92,7 @@ class Connector:
         client = ResumingPOP3Client()
         client.callLater = self._reactor.callLater  # type: ignore[method-assign]
         client.timeout = self._timeout  # type: ignore[assignment]
+        client.rateLimit = self._rate_limit
         client.hostname = self.host
         client.trustRoot = self._trust_root
         client.authentication = self._authentication

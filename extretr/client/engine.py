@@ -28,6 +28,9 @@ class Engine(AdvancedPOP3Client):
 
     transport: Any
 
+    #: Octets a second that are taken at most; None for any number.
+    rateLimit: float | None = None
+
     _depth = 1
     # Why nothing more can be asked for: first as we have it, then as all have it.
     _why: Failure | None = None
@@ -68,6 +71,8 @@ class Engine(AdvancedPOP3Client):
         """
         if self.timeout > 0:
             self.resetTimeout()
+        if self.rateLimit is not None:
+            self._rest(len(data) / self.rateLimit)
         while data and self.isUsable:
             if not self._underWay:
                 self._unasked(data)
@@ -91,6 +96,19 @@ class Engine(AdvancedPOP3Client):
             exchange.result.callback(outcome)
             self._sendNext()
             data = rest
+
+    def _rest(self, seconds: float) -> None:
+        """
+        Take nothing for some time; the server is not to blame for it.
+        """
+        self.transport.pauseProducing()
+        self.setTimeout(None)
+        self.callLater(seconds, self._goOn)
+
+    def _goOn(self) -> None:
+        if self.isUsable:
+            self.transport.resumeProducing()
+            self.setTimeout(self.timeout or None)
 
     def _unasked(self, data: bytes) -> None:
         """

@@ -4,7 +4,7 @@ How a fetch ended, in a line for the user and in an exit status of sysexits.h.
 
 import os
 
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.mail.pop3 import InsecureAuthenticationDisallowed
 
 from extretr.client.fetch import GaveUp, Stopped, describe
@@ -36,7 +36,6 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (NotOffered, os.EX_UNAVAILABLE),
     (PermanentFailure, os.EX_UNAVAILABLE),
     (ProtocolViolation, os.EX_PROTOCOL),
-    (DNSLookupError, os.EX_NOHOST),
     (ConnectError, os.EX_TEMPFAIL),
     (ConnectionClosed, os.EX_TEMPFAIL),
     (OSError, os.EX_IOERR),

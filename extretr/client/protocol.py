@@ -37,7 +37,7 @@ class ResumingPOP3Client(Engine):
 
     #: The name by which the server is to be known, for STLS.
     hostname: str | None = None
-    #: What certificates are verified by: None for those that the platform trusts.
+    #: Verifies certificates; those of the platform do where it is None.
     trustRoot: Any = None
     #: How `login` logs in: see `extretr.client.authentication`.
     authentication: str = "auto"

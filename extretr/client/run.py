@@ -136,6 +136,7 @@ class Run:
             trust_root=trust_root_of(account.ca_file),
             authentication=account.auth,
             timeout=account.timeout,
+            rate_limit=account.limit_rate,
         )
         with Journal(folder, self._now) as journal:
             work = Work(

@@ -189,6 +189,14 @@ SETTINGS = (
         (int, float),
     ),
     Setting(
+        "limit_rate",
+        _plain(parse_size),
+        "octets a second to take at most, or as in 500K, so that the link is left to "
+        'others too, or "none" (the default)',
+        "RATE",
+        (int,),
+    ),
+    Setting(
         "attempts",
         _plain(parse_count),
         "after how many connections in a row that bring nothing it gives up; 0 is "

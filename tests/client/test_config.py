@@ -77,6 +77,7 @@ class FlagsTests(SynchronousTestCase):
             "filter": "f",
             "line_ends": "crlf",
             "timeout": "5",
+            "limit_rate": "2K",
             "attempts": "3",
             "partial_days": "4",
         }
@@ -107,6 +108,7 @@ class FlagsTests(SynchronousTestCase):
                 line_ends="crlf",
                 resume=False,
                 timeout=5.0,
+                limit_rate=2048,
                 attempts=3,
                 partial_days=4,
             ),

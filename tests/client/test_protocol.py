@@ -530,3 +530,43 @@ class SubclassTests(SynchronousTestCase):
         client.dataReceived(b"+OK\r\n")
         client.noop()
         self.assertEqual(transport.value(), b"NOOP\r\n")
+
+
+class RateTests(ClientCase):
+    """
+    A link that is to be left to others too.
+    """
+
+    def test_limit(self):
+        """
+        After so many octets nothing is taken until their time is over, and that is no
+        silence of the server's.
+        """
+        self.client.rateLimit = 100
+        asked = self.client.noop()
+        self.say(b"+")
+        self.assertEqual(self.transport.producerState, "paused")
+        self.clock.advance(0.01)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.client.retrieveOctets(0, lambda _: None)
+        self.say(b"OK\r\n+OK\r\n" + b"x" * 9990)
+        self.successResultOf(asked)
+        self.clock.advance(99.9)
+        self.assertEqual(self.transport.producerState, "paused")
+        self.assertFalse(self.transport.disconnecting)
+        self.clock.advance(0.2)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.clock.advance(60)
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_lost(self):
+        """
+        A connection that is lost meanwhile stays so.
+        """
+        self.client.rateLimit = 1
+        asked = self.client.noop()
+        self.say(b"+")
+        self.lose()
+        self.failureResultOf(asked, ConnectionDone)
+        self.clock.advance(2)
+        self.assertEqual(self.transport.producerState, "paused")

@@ -6,6 +6,7 @@ import random
 import re
 import socket
 import subprocess
+import sys
 import threading
 from base64 import encodebytes
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.interop import suite_of
 from tests.interop.fetching import Fetcher, in_maildir, in_mbox
 from tests.interop.peers import Courier, Dovecot, Mailutils, Popa3d
 from tests.interop.relay import Relay
-from tests.interop.running import RunningServer, twistd_command
+from tests.interop.running import ROOT, RunningServer, environment, twistd_command
 
 test_suite = suite_of(__name__)
 
@@ -366,3 +367,24 @@ class OurServerTests(FetchCase):
         # twistd ends by the signal that it was sent.
         self.assertEqual(service.returncode, -15)
         self.assertFetched(fetcher)
+
+    def test_example(self):
+        """
+        The example of the docs goes on where a file ends.
+        """
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        whole = models.canonical(MESSAGES[0])
+        (folder / "part").write_bytes(whole[:50])
+        run = subprocess.run(
+            [
+                *(sys.executable, ROOT / "docs" / "examples" / "resume.py"),
+                *("127.0.0.1", str(self.server.port), "alice", "secret", "part"),
+            ],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            check=True,
+        )
+        self.assertIn(b"50 octets were there", run.stdout)
+        self.assertEqual((folder / "part").read_bytes(), whole)
