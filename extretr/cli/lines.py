@@ -79,7 +79,17 @@ def line_of(event: Event) -> str | None:
     """
     text = _TEXTS.get(type(event))
     said = text(event) if text is not None else None
-    return f"{event.account}: {said}" if said else None
+    return printable(f"{event.account}: {said}") if said else None
+
+
+def printable(text: str) -> str:
+    """
+    Give a text without what a terminal would obey: servers choose some of it.
+    """
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+        for one in text
+    )
 
 
 def _messages(count: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from extretr.cli.fetch import add_config, chosen
+from extretr.cli.lines import printable
 
 DESCRIPTION = """\
 Show what earlier runs of "extretr fetch" hold of messages that have not come whole, and
@@ -95,6 +96,6 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {100 * partial['held'] // size:3} % of {decimal(partial['size'])}, "
             f"{decimal(max(0, partial['size'] - partial['held']))} left, "
-            f"begun {begun}: {partial['unique_id']}"
+            f"begun {begun}: {printable(partial['unique_id'])}"
         )
     return lines

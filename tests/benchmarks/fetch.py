@@ -1,7 +1,7 @@
 """
 Benchmarks of the fetcher: bad links, memory, rate, and mpop beside it.
 
-usage: python -m tests.benchmarks.fetch [--smoke] [--folder DIR]
+usage: python -m tests.benchmarks.fetch [--smoke] [--mpop] [--folder DIR]
 
 mpop has to be installed for the comparison.  ``--smoke`` runs everything on small
 mail, to see that it runs; its figures say nothing.
@@ -145,27 +145,42 @@ def large(folder, smoke):
     print(f"difference: {(memory[size] - memory[1]) / MIB:+.1f} MiB")
 
 
-class Mpop:
+def quiet(folder, port):
     """
-    One run of mpop.
+    Fetch without a word, as mpop does; give the seconds and the Maildir.
     """
+    home = Path(tempfile.mkdtemp(dir=folder))
+    begun = time.perf_counter()
+    subprocess.run(
+        [
+            *(sys.executable, "-c", START, "fetch", "--quiet"),
+            *(f"pop3://alice@127.0.0.1:{port}", "--to", f"maildir:{home}/mail"),
+            *("--passwordeval", "echo secret"),
+        ],
+        env=environment(HOME=str(home), XDG_STATE_HOME=str(home / "state")),
+        check=True,
+    )
+    return time.perf_counter() - begun, home / "mail"
 
-    def __init__(self, folder, port):
-        home = Path(tempfile.mkdtemp(dir=folder))
-        for name in ("cur", "new", "tmp"):
-            (home / "mail" / name).mkdir(parents=True)
-        config = home / "mpoprc"
-        config.write_text(
-            f"account default\nhost 127.0.0.1\nport {port}\nuser alice\n"
-            "passwordeval echo secret\nauth user\ntls off\nkeep on\n"
-            f"uidls_file {home}/uidls\ndelivery maildir {home}/mail\n",
-            "utf-8",
-        )
-        config.chmod(0o600)
-        begun = time.perf_counter()
-        subprocess.run(["mpop", "-q", "-C", str(config)], check=True)
-        self.seconds = time.perf_counter() - begun
-        self.maildir = home / "mail"
+
+def mpop(folder, port):
+    """
+    Fetch with mpop; give the seconds and the Maildir.
+    """
+    home = Path(tempfile.mkdtemp(dir=folder))
+    for name in ("cur", "new", "tmp"):
+        (home / "mail" / name).mkdir(parents=True)
+    config = home / "mpoprc"
+    config.write_text(
+        f"account default\nhost 127.0.0.1\nport {port}\nuser alice\n"
+        "passwordeval echo secret\nauth user\ntls off\nkeep on\n"
+        f"uidls_file {home}/uidls\ndelivery maildir {home}/mail\n",
+        "utf-8",
+    )
+    config.chmod(0o600)
+    begun = time.perf_counter()
+    subprocess.run(["mpop", "-q", "-C", str(config)], check=True)
+    return time.perf_counter() - begun, home / "mail"
 
 
 def beside_mpop(folder, smoke):
@@ -178,17 +193,19 @@ def beside_mpop(folder, smoke):
             server.deliver(b"alice", b"%06d.a" % number, small(4096))
         for delay in (0.0, 0.05):
             pairs = []
-            for _ in range(rounds):
+            for number in range(rounds):
+                # Each is the first in turn.
+                order = (quiet, mpop) if number % 2 else (mpop, quiet)
                 with Relay(("127.0.0.1", server.port), delay=delay) as link:
                     port = link.port if delay else server.port
-                    runs = [Fetch(folder, port), Mpop(folder, port)]
-                for run in runs:
-                    if len(list((run.maildir / "new").iterdir())) != count:
+                    runs = {fetch: fetch(folder, port) for fetch in order}
+                for _, maildir in runs.values():
+                    if len(list((maildir / "new").iterdir())) != count:
                         raise SystemExit("not all messages were delivered")
-                    shutil.rmtree(run.maildir)
+                    shutil.rmtree(maildir)
                 # What was removed is written back at a time of its own.
                 os.sync()
-                pairs.append([run.seconds for run in runs])
+                pairs.append([runs[quiet][0], runs[mpop][0]])
             ours, theirs = (
                 statistics.median(each) for each in zip(*pairs, strict=True)
             )
@@ -206,11 +223,13 @@ def main():
     """
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fetch")
     parser.add_argument("--smoke", action="store_true", help="small mail, quickly")
+    parser.add_argument("--mpop", action="store_true", help="only what mpop is beside")
     parser.add_argument("--folder", help="where mail is put (default: a temporary one)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        bad_links(folder, options.smoke)
-        large(folder, options.smoke)
+        if not options.mpop:
+            bad_links(folder, options.smoke)
+            large(folder, options.smoke)
         beside_mpop(folder, options.smoke)
 
 
