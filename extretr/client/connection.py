@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from OpenSSL.crypto import Error as NoCertificate
 from OpenSSL.SSL import Error as TLSFailure
 from service_identity import VerificationError
 from twisted.internet.defer import Deferred
@@ -29,7 +30,7 @@ from extretr.client.refusals import (
 
 #: How servers without response codes say that the maildrop is locked, which is not
 #: that the password is wrong.
-_LOCKED = re.compile(rb"\b(?:locked?|busy|in use|another)\b", re.IGNORECASE)
+_LOCKED = re.compile(rb"\b(?:lock(?:ed)?|busy|in use|another)\b", re.IGNORECASE)
 
 _PEM = re.compile(
     rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
@@ -158,7 +159,7 @@ def trust_root_of(path: Path | None) -> Any:
     try:
         text = path.read_bytes()
         found = [Certificate.loadPEM(one) for one in _PEM.findall(text)]
-    except (OSError, TLSFailure, ValueError) as error:
+    except (OSError, NoCertificate) as error:
         raise NotTrusted(f"the certificates in {path} cannot be read") from error
     if not found:
         raise NotTrusted(f"there is no certificate in {path}")

@@ -28,7 +28,7 @@ class ServerRefusal(ServerErrorResponse, ExtRetrError):
         self.text: bytes = _CODE.sub(b"", reason, count=1)
 
     def __str__(self) -> str:
-        return self.text.decode("utf-8", "backslashreplace")
+        return " ".join(self.text.decode("utf-8", "backslashreplace").split())
 
 
 class InUse(ServerRefusal):

@@ -1,0 +1,249 @@
+"""
+Where mail goes, but for the stores: commands, and the standard output.
+"""
+
+import io
+import os
+from pathlib import Path
+
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from extretr.client.account import Account, Target
+from extretr.client.commands import run_command
+from extretr.client.delivery import filter_of, target_of
+from extretr.client.download import InMemory
+from extretr.client.work import NotTold
+from extretr.stores.appending import CannotDeliver, TargetBusy
+from extretr.stores.maildir_append import MaildirAppender
+from extretr.stores.mbox_append import MboxAppender
+
+
+class Process:
+    """
+    A child's side of a transport, which asks for more when all is taken.
+    """
+
+    def __init__(self, protocol):
+        self.protocol = protocol
+        self.written = b""
+        self.closed = False
+        self.killed = False
+        self.producer = None
+
+    def registerProducer(self, producer, streaming):
+        assert not streaming
+        self.producer = producer
+
+    def unregisterProducer(self):
+        self.producer = None
+
+    def writeToChild(self, descriptor, octets):
+        assert descriptor == 0
+        assert octets
+        self.written += octets
+
+    def closeStdin(self):
+        self.closed = True
+
+    def signalProcess(self, name):
+        assert name == "KILL"
+        self.killed = True
+
+    def drain(self):
+        """
+        Take all that is to come.
+        """
+        while self.producer is not None and not self.killed:
+            self.producer.resumeProducing()
+
+    def end(self, status=0, signal=None):
+        """
+        End, as the reactor tells it.
+        """
+        done = ProcessTerminated(status, signal) if status or signal else None
+        self.protocol.processEnded(Failure(done or ProcessDone(0)))
+
+
+class Reactor(Clock):
+    """
+    A clock that runs processes.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.processes = []
+        self.commands = []
+
+    def spawnProcess(self, protocol, program, arguments, env, childFDs):
+        assert childFDs == {0: "w", 1: 1, 2: 2}
+        self.commands.append([program, *arguments[1:]])
+        process = Process(protocol)
+        self.processes.append(process)
+        protocol.makeConnection(process)
+
+
+class CommandTests(SynchronousTestCase):
+    """
+    A command that is given octets.
+    """
+
+    def setUp(self):
+        self.reactor = Reactor()
+
+    def run_it(self, pieces):
+        running = run_command(self.reactor, "cat >x", iter(pieces))
+        return running, self.reactor.processes[-1]
+
+    def test_status(self):
+        """
+        It gets all octets, and then their end; its status is the result.
+        """
+        for status, signal, result in [(0, None, 0), (75, None, 75), (None, 9, 137)]:
+            running, process = self.run_it([b"one", b"", b"two", b""])
+            process.drain()
+            self.assertEqual((process.written, process.closed), (b"onetwo", True))
+            self.assertNoResult(running)
+            process.end(status, signal)
+            self.assertEqual(self.successResultOf(running), result)
+        self.assertEqual(self.reactor.commands[0], ["/bin/sh", "-c", "cat >x"])
+
+    def test_early(self):
+        """
+        One that ends before it has read all may have had enough.
+        """
+        running, process = self.run_it([b"one", b"two"])
+        process.producer.resumeProducing()
+        process.producer.stopProducing()
+        process.end()
+        self.assertEqual(self.successResultOf(running), 0)
+
+    def test_fails(self):
+        """
+        Where the octets cannot be had, half of them must not look like all.
+        """
+
+        def pieces():
+            yield b"one"
+            raise OSError("gone")
+
+        running, process = self.run_it(pieces())
+        process.drain()
+        self.assertTrue(process.killed)
+        self.assertFalse(process.closed)
+        process.end(None, 9)
+        self.failureResultOf(running, OSError)
+
+    def test_cancel(self):
+        """
+        To cancel is to end it.
+        """
+        running, process = self.run_it([b"one"])
+        running.cancel()
+        self.assertTrue(process.killed)
+        self.failureResultOf(running)
+        process.end(None, 9)
+
+
+class TargetTests(SynchronousTestCase):
+    """
+    What an account says.
+    """
+
+    message = InMemory(b"Subject: x\r\n\r\nFrom here\r\n")
+
+    def setUp(self):
+        self.reactor = Reactor()
+        self.output = io.BytesIO()
+
+    def account(self, to, **more):
+        return Account(
+            name="a",
+            tls="stls",
+            host="h",
+            port=110,
+            user="u",
+            to=to,
+            **more,
+        )
+
+    def target(self, to, **more):
+        account = self.account(to, **more)
+        return target_of(account, self.reactor, self.output, lambda: 0.0)
+
+    def commit(self, target):
+        target.prepare()
+        target.sweep()
+        staged = target.stage(self.message)
+        return target.commit([staged], lambda intents: self.fail("no intents"))
+
+    def test_kinds(self):
+        """
+        Each kind has its class.
+        """
+        folder = Path(self.mktemp())
+        maildir = self.target(Target("maildir", folder))
+        self.assertIsInstance(maildir, MaildirAppender)
+        self.assertIsInstance(self.target(Target("mbox", folder)), MboxAppender)
+
+    def test_output(self):
+        """
+        On the standard output messages can be told apart.
+        """
+        target = self.target(Target("stdout"))
+        self.successResultOf(self.commit(target))
+        self.assertEqual(
+            self.output.getvalue(),
+            b"From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n"
+            b"Subject: x\n\n>From here\n\n",
+        )
+
+    def test_agent(self):
+        """
+        A delivery agent's status says what became of the message.
+        """
+        for ends, octets in [
+            ("lf", b"Subject: x\n\nFrom here\n"),
+            ("crlf", self.message.octets),
+        ]:
+            target = self.target(Target("mda", command="mda"), line_ends=ends)
+            committing = self.commit(target)
+            process = self.reactor.processes[-1]
+            process.drain()
+            self.assertEqual(process.written, octets)
+            process.end()
+            self.successResultOf(committing)
+
+    def test_agentRefuses(self):
+        """
+        Status 75 is for later, any other is an error; nothing was delivered then.
+        """
+        target = self.target(Target("mda", command="mda"))
+        for status, kind in [(os.EX_TEMPFAIL, TargetBusy), (1, CannotDeliver)]:
+            committing = self.commit(target)
+            self.reactor.processes[-1].end(status)
+            failure = self.failureResultOf(committing, CannotDeliver)
+            self.assertIs(failure.type, kind)
+        settling = target.settle({}, self.message)
+        self.assertIs(self.successResultOf(settling), False)
+        target.discard(self.message)
+
+    def test_filter(self):
+        """
+        A filter's status says whether a message is wanted, or nothing.
+        """
+        self.assertIsNone(filter_of(self.account(Target("stdout")), self.reactor))
+        account = self.account(Target("stdout"), filter="grep -q x")
+        wanted = filter_of(account, self.reactor)
+        for status, answer in [(0, True), (1, False)]:
+            asking = wanted(self.message)
+            process = self.reactor.processes[-1]
+            process.drain()
+            self.assertEqual(process.written, b"Subject: x\n\nFrom here\n")
+            process.end(status)
+            self.assertIs(self.successResultOf(asking), answer)
+        asking = wanted(self.message)
+        self.reactor.processes[-1].end(2)
+        self.failureResultOf(asking, NotTold)
