@@ -241,8 +241,8 @@ class Download:
             if self._partial is not None:
                 gained = self._partial.size - self.resumed_at
                 self._partial.sync()
-        except OSError:
-            _log.failure("what is held of a message cannot be kept")
+        except OSError as error:
+            _log.warn("a part of a message cannot be kept: {why}", why=str(error))
         if self._partial is not None:
             self._partial.close()
         self._memory, self._in_memory = [], 0

@@ -195,10 +195,15 @@ class Fetch:
             resuming = b"EXT-RETR" in offered
             self._tell_connected(client, resuming)
             await Session(client, work, resuming and work.policy.resume).run()
-        finally:
+        except BaseException:
             if self._client is not None:
                 self._client.abort()
-                self._client = None
+            raise
+        else:
+            # In good order: there are servers that delete after they have said so.
+            client.transport.loseConnection()
+        finally:
+            self._client = None
 
     def _opened(self, client: ResumingPOP3Client) -> None:
         self._client = client

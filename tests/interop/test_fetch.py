@@ -329,6 +329,38 @@ class OurServerTests(FetchCase):
         process.kill()
         process.communicate()
 
+    def test_inClear(self):
+        """
+        A server without TLS gets no password, unless it may: status 69.
+        """
+        fetcher = self.fetcher(self.server, "--no-plaintext")
+        process = fetcher.start()
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 69)
+        self.assertIn(b"offers no TLS", errors)
+
+    def test_fullDisk(self):
+        """
+        A full disk is status 74; when there is room again, the download goes on.
+        """
+        fetcher = self.fetcher(self.server, "--delete")
+        state = fetcher.home / "state"
+        state.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=3M", "none", str(state)]
+        subprocess.run(mount, check=True)
+        try:
+            process = fetcher.start()
+            _, errors = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 74, errors)
+            self.assertRegex(errors, rb"No space left on device|disk is full")
+            self.assertNotIn(b"Traceback", errors)
+            subprocess.run(["mount", "-o", "remount,size=30M", str(state)], check=True)
+            events = fetcher.events()
+            self.assertGreater(events[-1]["saved"], 1_000_000)
+            self.assertFetched(fetcher)
+        finally:
+            subprocess.run(["umount", str(state)], check=True)
+
     def test_filter(self):
         """
         The filter sees the header, and leaves what it does not want.
