@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import models
 from tests.interop import ROOT, copy_of_checkout, program, suite_of
 
 test_suite = suite_of(__name__)
@@ -89,4 +91,42 @@ class ReadmeTests(SynchronousTestCase):
             for line in typed
         ]
         self.assertEqual(answers, ["", "", "same\n"])
-        self.assertGreater((self.folder / "whole.eml").stat().st_size, 4_000_000)
+        whole = (self.folder / "whole.eml").read_bytes()
+        self.assertGreater(len(whole), 4_000_000)
+        self.check_fetch(re.findall(r"^  (extretr fetch .+)\n", said, re.M), whole)
+
+    def check_fetch(self, typed, whole):
+        """
+        See that the commands for the fetcher do as they say, with Ctrl-C in between.
+        """
+        slowly, again = typed
+        scripts = self.checkout / "venv" / "bin"
+        environment = {
+            **self.environment,
+            "PATH": f"{scripts}{os.pathsep}{self.environment['PATH']}",
+            "XDG_STATE_HOME": str(self.folder / "state"),
+        }
+        process = subprocess.Popen(
+            f"exec {slowly}",
+            shell=True,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        # At 500 KiB a second there are eight of them.
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+        self.assertIn(b"what is held is kept", said)
+        said = subprocess.run(
+            again,
+            shell=True,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            check=True,
+        ).stdout
+        self.assertRegex(said, rb"resumed at \d\d %")
+        (delivered,) = (self.folder / "fetched" / "new").iterdir()
+        self.assertTrue(models.canonical(delivered.read_bytes()) == whole)
