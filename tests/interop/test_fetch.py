@@ -308,11 +308,12 @@ class OurServerTests(FetchCase):
                 )
                 events = fetcher.events()
             self.assertFetched(fetcher)
-            self.assertEqual(link.connections, cuts + 1, how)
+            # On a busy machine a login may time out as well.
+            self.assertIn(link.connections - cuts, (1, 2, 3), how)
             self.assertGreater(events[-1]["saved"], 500_000, how)
             # What was on its way when a link was reset is lost.
             lost = 200_000 * cuts if how == "reset" else 0
-            most = size + stuffing() + (cuts + 1) * 3_000 + lost
+            most = size + stuffing() + link.connections * 3_000 + lost
             self.assertLess(link.received, most, how)
 
     def test_twoRuns(self):

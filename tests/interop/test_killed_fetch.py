@@ -156,9 +156,9 @@ class SignalTests(KilledCase):
         """
         for number in (2, 15):
             fetcher = self.fetcher("maildir")
-            large = b"Subject: large\n\n" + b"x" * 200 * 1024 * 1024
+            large = b"Subject: large\n\n" + b"x" * 40 * 1024 * 1024
             self.server.deliver(b"alice", b"6", large)
-            process = fetcher.start()
+            process = fetcher.start("--limit-rate", "4M")
             self.wait_for_partial(fetcher, 1024 * 1024)
             os.kill(process.pid, number)
             output, errors = process.communicate(timeout=60)
