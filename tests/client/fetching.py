@@ -68,10 +68,18 @@ class FetchCase(SynchronousTestCase):
         return MemoryServer(self.messages)
 
     def fetch(
-        self, secret=b"secret", attempts=10, dry_run=False, wanted=None, **policy
+        self,
+        secret=b"secret",
+        attempts=10,
+        dry_run=False,
+        wanted=None,
+        stopping=False,
+        **policy,
     ):
         """
         Fetch all, with the arguments of `Policy`; give the `Work`.
+
+        With *stopping*, it is stopped as soon as nothing happens by itself.
         """
         clock = self.network.clock
         connector = Connector(
@@ -98,7 +106,11 @@ class FetchCase(SynchronousTestCase):
                 dry_run=dry_run,
             )
             fetch = Fetch(connector, self.work, clock, attempts, lambda _: 1.0)
-            self.network.run(fetch.run())
+            running = fetch.run()
+            if stopping:
+                self.network.pump()
+                fetch.stop()
+            self.network.run(running)
         return self.work
 
     def said(self, kind):

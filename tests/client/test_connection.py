@@ -7,7 +7,6 @@ from pathlib import Path
 from OpenSSL.SSL import Error as TLSFailure
 from service_identity import VerificationError
 from twisted.internet.defer import Deferred
-from twisted.internet.ssl import Certificate, KeyPair
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,15 +14,7 @@ from extretr.client.connection import Connector, trust_root_of
 from extretr.client.refusals import InUse, LoginDelay, NotAuthenticated, NotTrusted
 from tests.client.hostile import PlainServer, PlainSession
 from tests.client.network import Network
-
-
-def certificate(name):
-    """
-    Give a certificate in PEM.
-    """
-    key = KeyPair.generate(size=2048)
-    made = key.selfSignedCert(1, CN=name)
-    return Certificate(made.original).dumpPEM()
+from tests.interop.peers.certificate import for_loopback
 
 
 class ConnectCase(SynchronousTestCase):
@@ -145,7 +136,8 @@ class TrustTests(ConnectCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         path = folder / "ca.pem"
-        one, two = certificate("one"), certificate("two")
+        made = for_loopback()
+        one, two = made.authority, made.certificate
         for text in (one, b"text\n" + one + b"more text\n" + two):
             path.write_bytes(text)
             self.assertIsNotNone(trust_root_of(path))

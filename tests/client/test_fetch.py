@@ -4,8 +4,11 @@ A whole fetch, on links that break at any octet.
 
 import random
 
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectingCancelledError
+
 from extretr.client import events
-from extretr.client.fetch import GaveUp
+from extretr.client.fetch import GaveUp, Stopped
 from extretr.client.refusals import NotAuthenticated, NotOffered
 from tests.client.fetching import FetchCase
 from tests.client.network import Cut, canonical
@@ -153,6 +156,48 @@ class FetchTests(FetchCase):
                 "resumed_at": 0,
             },
         )
+
+
+class StopTests(FetchCase):
+    """
+    Stopped from outside.
+    """
+
+    messages = SHORT
+
+    def stop(self):
+        self.assertRaises(Stopped, self.fetch, stopping=True)
+        self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_connecting(self):
+        """
+        A connection that is being made is given up.
+        """
+
+        def connect(factory):
+            return Deferred(lambda one: one.errback(ConnectingCancelledError(None)))
+
+        self.network.connect = connect
+        self.stop()
+
+    def test_silent(self):
+        """
+        So is one whose server says nothing more, and what has come is kept.
+        """
+        self.network.cuts = [Cut(down=3400, silent=True)]
+        self.stop()
+        self.assertDelivered(SHORT[b"uid-1"], SHORT[b"uid-2"])
+        self.fetch()
+        self.assertDelivered(*SHORT.values())
+        self.assertGreater(self.said(events.Started)[-1].resumed_at, 2000)
+
+    def test_waiting(self):
+        """
+        So is a wait.
+        """
+        self.network.cuts = [Cut(down=1)]
+        self.stop()
+        self.assertEqual(len(self.said(events.Cut)), 1)
 
 
 class CutTests(FetchCase):
