@@ -11,7 +11,7 @@ from typing import Any
 
 from extretr.client.download import Download, Source
 from extretr.client.events import Delivered
-from extretr.client.journal import WHOLE, Intent
+from extretr.client.journal import WHOLE, Done, Intent
 from extretr.client.journal import Delivered as Record
 from extretr.client.maildrop import Entry
 from extretr.client.plan import is_due
@@ -89,7 +89,13 @@ class Batch:
         def intend(intents: list[Any]) -> None:
             intended.extend(intents)
             work.journal.intend(
-                Intent(one.entry.unique_id, work.target_name, intent, one.kind)
+                Intent(
+                    one.entry.unique_id,
+                    work.target_name,
+                    intent,
+                    one.kind,
+                    one.entry.size,
+                )
                 for one, intent in zip(waiting, intents, strict=True)
             )
 
@@ -121,7 +127,7 @@ class Batch:
     def _settle(self, done: list[Arrived], undone: list[Arrived]) -> None:
         work = self._work
         work.journal.settle(
-            [(one.entry.unique_id, one.kind) for one in done],
+            [Done(one.entry.unique_id, one.kind, one.entry.size) for one in done],
             [one.entry.unique_id for one in undone],
         )
         now = work.now()
@@ -130,7 +136,7 @@ class Batch:
             if one.download is not None:
                 resumed_at = one.download.resumed_at
                 one.download.discard()
-            work.delivered[one.entry.unique_id] = Record(now, one.kind)
+            work.delivered[one.entry.unique_id] = Record(now, one.kind, one.entry.size)
             if one.kind == WHOLE and is_due(one.entry, now, work.policy, now):
                 work.doomed.append(one.entry)
             work.gained += 1

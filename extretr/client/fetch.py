@@ -174,7 +174,7 @@ class Fetch:
                 work.tell(Warned, text=text)
                 undone.append(intent.unique_id)
             elif await self._is_delivered(intent):
-                done.append((intent.unique_id, intent.kind))
+                done.append(intent.done)
             else:
                 undone.append(intent.unique_id)
         if done or undone:

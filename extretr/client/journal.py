@@ -30,13 +30,15 @@ CREATE TABLE IF NOT EXISTS delivered (
     unique_id BLOB PRIMARY KEY,
     delivered REAL NOT NULL,
     kind TEXT NOT NULL,
+    size INTEGER NOT NULL,
     gone REAL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intent (
     unique_id BLOB PRIMARY KEY,
     target TEXT NOT NULL,
     intent TEXT NOT NULL,
-    kind TEXT NOT NULL
+    kind TEXT NOT NULL,
+    size INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
 
@@ -62,6 +64,20 @@ class Delivered(NamedTuple):
     time: float
     #: What of it: see `WHOLE`, `HEADER` and `FILTERED`.
     kind: str
+    #: Octets, as the server's list had them.
+    size: int = 0
+    #: Whether it was gone from the server when that was last looked at.
+    gone: bool = False
+
+
+class Done(NamedTuple):
+    """
+    A message that has just been done with.
+    """
+
+    unique_id: bytes
+    kind: str
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,15 @@ class Intent:
     #: What the target has to know to find out whether it was.
     intent: dict[str, Any]
     kind: str = WHOLE
+    #: Octets, as the server's list had them.
+    size: int = 0
+
+    @property
+    def done(self) -> Done:
+        """
+        The message, once it is delivered.
+        """
+        return Done(self.unique_id, self.kind, self.size)
 
 
 class Journal:
@@ -126,15 +151,23 @@ class Journal:
         """
         Give what was delivered, by unique-id.
         """
-        rows = self._rows("SELECT unique_id, delivered, kind FROM delivered")
-        return {row[0]: Delivered(row[1], row[2]) for row in rows}
+        rows = self._rows(
+            "SELECT unique_id, delivered, kind, size, gone IS NOT NULL FROM delivered"
+        )
+        return {
+            unique_id: Delivered(time, kind, size, bool(gone))
+            for unique_id, time, kind, size, gone in rows
+        }
 
     def intents(self) -> list[Intent]:
         """
         Give what was about to be delivered when an earlier run ended.
         """
-        rows = self._rows("SELECT unique_id, target, intent, kind FROM intent")
-        return [Intent(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
+        rows = self._rows("SELECT unique_id, target, intent, kind, size FROM intent")
+        return [
+            Intent(unique_id, target, json.loads(intent), kind, size)
+            for unique_id, target, intent, kind, size in rows
+        ]
 
     def intend(self, intents: Iterable[Intent]) -> None:
         """
@@ -144,28 +177,42 @@ class Journal:
             OSError: where that fails.
         """
         rows = [
-            (one.unique_id, one.target, json.dumps(one.intent), one.kind)
+            (one.unique_id, one.target, json.dumps(one.intent), one.kind, one.size)
             for one in intents
         ]
         with self._changing() as database:
-            database.executemany("REPLACE INTO intent VALUES (?, ?, ?, ?)", rows)
+            database.executemany("REPLACE INTO intent VALUES (?, ?, ?, ?, ?)", rows)
 
-    def settle(
-        self, delivered: Sequence[tuple[bytes, str]], undelivered: Iterable[bytes]
-    ) -> None:
+    def settle(self, delivered: Sequence[Done], undelivered: Iterable[bytes]) -> None:
         """
-        Write down what was delivered, with what of it, and what was not.
+        Write down what was delivered, and what was not.
 
         Raises:
             OSError: where that fails.
         """
         now = self._now()
-        done = [(unique_id, now, kind) for unique_id, kind in delivered]
-        over = [(unique_id,) for unique_id, _ in delivered]
+        done = [(one.unique_id, now, one.kind, one.size) for one in delivered]
+        over = [(one.unique_id,) for one in delivered]
         over += [(unique_id,) for unique_id in undelivered]
         with self._changing() as database:
-            database.executemany("REPLACE INTO delivered VALUES (?, ?, ?, NULL)", done)
+            database.executemany(
+                "REPLACE INTO delivered VALUES (?, ?, ?, ?, NULL)", done
+            )
             database.executemany("DELETE FROM intent WHERE unique_id = ?", over)
+
+    def deleted(self, unique_ids: Iterable[bytes]) -> None:
+        """
+        Write down what the server says that it has deleted.
+
+        Raises:
+            OSError: where that fails.
+        """
+        now = self._now()
+        with self._changing() as database:
+            database.executemany(
+                "UPDATE delivered SET gone = ? WHERE unique_id = ?",
+                [(now, unique_id) for unique_id in unique_ids],
+            )
 
     def listed(self, unique_ids: Collection[bytes]) -> None:
         """

@@ -8,7 +8,7 @@ from twisted.mail.pop3 import LineTooLong
 from extretr.client.batch import Arrived
 from extretr.client.download import Doubt, Download, InMemory
 from extretr.client.events import BeganAgain, Progress, Skipped, Started
-from extretr.client.journal import FILTERED, HEADER, WHOLE
+from extretr.client.journal import FILTERED, HEADER, WHOLE, Done
 from extretr.client.maildrop import Entry, confirm
 from extretr.client.protocol import ResumingPOP3Client
 from extretr.client.refusals import OffsetOverrun, ProtocolViolation, ServerRefusal
@@ -66,7 +66,8 @@ class Messages:
             header = InMemory(await self._header(entry))
             if not await maybeDeferred(self._work.wanted, header):
                 self._leave(entry, "the filter does not want it")
-                self._work.journal.settle([(entry.unique_id, FILTERED)], [])
+                filtered = Done(entry.unique_id, FILTERED, entry.size)
+                self._work.journal.settle([filtered], [])
                 return None
         return await self._body(entry)
 

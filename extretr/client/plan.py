@@ -73,3 +73,13 @@ def is_due(entry: Entry, delivered: float, policy: Policy, now: float) -> bool:
     if policy.delete_after is None or entry.ambiguous:
         return False
     return now - delivered >= policy.delete_after * DAY
+
+
+def is_another(entry: Entry, done: Delivered | None) -> bool:
+    """
+    Tell whether a message only has the unique-id of one that is done with.
+
+    There are servers that give it again to new mail, when the old is gone.  To take the
+    new for the old would be to delete it unread.
+    """
+    return done is not None and done.gone and done.size != entry.size

@@ -12,7 +12,7 @@ from extretr.client.batch import Arrived, Batch
 from extretr.client.events import Deleted, Listed, Skipped, Wanted, Warned
 from extretr.client.maildrop import Entry, Renumbered, confirm, list_maildrop
 from extretr.client.message import Messages
-from extretr.client.plan import DAY, plan
+from extretr.client.plan import DAY, is_another, plan
 from extretr.client.protocol import PIPELINED, ResumingPOP3Client
 from extretr.client.refusals import ServerRefusal
 from extretr.client.work import Work
@@ -46,6 +46,9 @@ class Session:
             Exception: what ends the connection, or keeps mail from being delivered.
         """
         work = self._work
+        work.todo = deque(
+            entry for entry in work.todo if entry.unique_id not in work.skipped
+        )
         for entry in (*work.todo, *work.doomed):
             entry.confirmed = False
         if not work.listed:
@@ -62,12 +65,18 @@ class Session:
         work, policy = self._work, self._work.policy
         work.unlist()
         entries = await list_maildrop(self._client)
-        unique_ids = {entry.unique_id for entry in entries}
+        names = {entry.unique_id for entry in entries}
+        # Those that are what they were when they were delivered, or are new.
+        unique_ids = set(names)
+        for entry in entries:
+            if is_another(entry, work.delivered.get(entry.unique_id)):
+                del work.delivered[entry.unique_id]
+                unique_ids.discard(entry.unique_id)
         now = work.now()
         held: dict[bytes, int] = {}
         for label, octets in work.journal.partials.labels():
             is_old = now - label.begun > policy.partial_days * DAY
-            is_gone = label.unique_id not in unique_ids
+            is_gone = label.unique_id not in names
             if label.unique_id in work.delivered or (is_gone and is_old):
                 if not work.dry_run:
                     work.journal.partials.discard(label.unique_id)
@@ -137,8 +146,6 @@ class Session:
                 while work.todo or ahead:
                     while work.todo and self._may_ask_ahead(ahead):
                         following = work.todo.popleft()
-                        if following.unique_id in work.skipped:
-                            continue
                         fetching = Deferred.fromCoroutine(
                             self._messages.fetch(following)
                         )
@@ -215,7 +222,16 @@ class Session:
         except ServerRefusal as refusal:
             work.tell(Warned, text=f"not all messages were deleted: {refusal}")
         else:
-            work.tell(Deleted, messages=sum(success for success, _ in answers))
+            gone = [
+                entry.unique_id
+                for entry, (success, _) in zip(doomed, answers, strict=True)
+                if success
+            ]
+            work.journal.deleted(gone)
+            for unique_id in gone:
+                known = work.delivered[unique_id]
+                work.delivered[unique_id] = known._replace(gone=True)
+            work.tell(Deleted, messages=len(gone))
 
 
 def _forsake(arrived: "Arrived | None") -> None:

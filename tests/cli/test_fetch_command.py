@@ -16,7 +16,7 @@ from extretr.cli import fetch, main
 from extretr.cli.fetch import Secrets, drive
 from extretr.client import secrets as passwords
 from extretr.client.config import account_from_flags
-from extretr.client.journal import WHOLE, Journal
+from extretr.client.journal import WHOLE, Done, Journal
 from extretr.client.places import account_folder
 
 URL = "pop3s://alice@mail.example.org"
@@ -220,7 +220,7 @@ class StatusTests(CommandCase):
     def hold(self):
         folder = account_folder(self.state, "mail.example.org", 995, "alice")
         with Journal(folder, lambda: 0.0) as journal:
-            journal.settle([(b"done", WHOLE)], [])
+            journal.settle([Done(b"done", WHOLE)], [])
             partial = journal.partials.begin(b"uid\x1b", 1000, resumable=True)
             partial.append(b"x" * 630)
             partial.close()

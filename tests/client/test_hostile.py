@@ -319,6 +319,22 @@ class NumberingTests(HostileCase):
         (connection,) = self.network.connections
         return connection.received[connection.client]
 
+    def test_namesGivenAgain(self):
+        """
+        New mail that gets the unique-id of old mail, which is gone, is fetched, and not
+        deleted unread; over a link that breaks too.
+        """
+        self.fetch(delete_after=0)
+        self.assertEqual(self.server.messages, {})
+        again = {b"uid-1": LONG, b"uid-2": self.messages[b"uid-2"]}
+        self.server.messages = dict(again)
+        self.network.cuts = [None, Cut(down=20_000), Cut(down=1), Cut(down=1)]
+        self.assertRaises(GaveUp, self.fetch, attempts=2, delete_after=0)
+        self.fetch(delete_after=0)
+        self.assertEqual(self.server.messages, {})
+        self.assertDelivered(LONG, *self.messages.values())
+        self.assertGreater(self.said(events.Started)[-1].resumed_at, 10_000)
+
     def test_sharedNames(self):
         """
         Messages that share a unique-id are all delivered, and none of them is deleted.
@@ -520,6 +536,14 @@ class EndlessTests(HostileCase):
         self.assertEqual(work.failed, 1)
         self.assertIn("does not end", self.said(events.Skipped)[0].why)
         self.assertEqual(work.journal.partials.labels(), [])
+
+    def test_bodyAlone(self):
+        """
+        So it is where there are no others.
+        """
+        del self.server.messages[b"uid-2"]
+        self.endless(b"+OK\r\n", b"x" * 65536)
+        self.assertEqual(self.fetch().failed, 1)
 
     def test_line(self):
         """

@@ -15,6 +15,7 @@ from extretr.client.journal import (
     WHOLE,
     AlreadyRunningError,
     Delivered,
+    Done,
     Intent,
     Journal,
     JournalDamagedError,
@@ -42,9 +43,9 @@ class JournalTests(SynchronousTestCase):
         What is done with is remembered, with when, and what of it.
         """
         journal = self.open()
-        journal.settle([(b"a", WHOLE), (b"\xff\x00", HEADER)], [])
+        journal.settle([Done(b"a", WHOLE), Done(b"\xff\x00", HEADER)], [])
         self.now = 2000.0
-        journal.settle([(b"c", FILTERED)], [])
+        journal.settle([Done(b"c", FILTERED)], [])
         journal.close()
         self.assertEqual(
             self.open().delivered(),
@@ -60,9 +61,9 @@ class JournalTests(SynchronousTestCase):
         A message that is delivered again, whole now, is remembered as that.
         """
         journal = self.open()
-        journal.settle([(b"a", HEADER)], [])
+        journal.settle([Done(b"a", HEADER)], [])
         self.now = 5000.0
-        journal.settle([(b"a", WHOLE)], [])
+        journal.settle([Done(b"a", WHOLE)], [])
         self.assertEqual(journal.delivered(), {b"a": Delivered(5000.0, WHOLE)})
 
     def test_intents(self):
@@ -79,7 +80,7 @@ class JournalTests(SynchronousTestCase):
         journal.close()
         journal = self.open()
         self.assertEqual(journal.intents(), intents)
-        journal.settle([(b"a", WHOLE)], [b"b"])
+        journal.settle([Done(b"a", WHOLE)], [b"b"])
         self.assertEqual(journal.intents(), intents[2:])
         self.assertEqual(list(journal.delivered()), [b"a"])
 
@@ -97,7 +98,7 @@ class JournalTests(SynchronousTestCase):
         """
         Nobody else may read it.
         """
-        self.open().settle([(b"a", WHOLE)], [])
+        self.open().settle([Done(b"a", WHOLE)], [])
         for path in [self.folder, *self.folder.iterdir()]:
             self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path)
 
@@ -107,7 +108,7 @@ class JournalTests(SynchronousTestCase):
         shows nothing is not a long time.
         """
         journal = self.open()
-        journal.settle([(b"a", WHOLE), (b"b", WHOLE), (b"c", WHOLE)], [])
+        journal.settle([Done(b"a", WHOLE), Done(b"b", WHOLE), Done(b"c", WHOLE)], [])
         journal.listed({b"a", b"b"})
         journal.listed(set())
         self.now += REMEMBERED_DAYS * DAY - 1
@@ -119,6 +120,25 @@ class JournalTests(SynchronousTestCase):
         self.now += REMEMBERED_DAYS * DAY * 2
         journal.listed([b"a"])
         self.assertEqual(sorted(journal.delivered()), [b"a"])
+
+    def test_deleted(self):
+        """
+        What the server has deleted is gone, with the size that it had; until it is
+        listed again, or delivered again.
+        """
+        journal = self.open()
+        journal.settle([Done(b"a", WHOLE, 5)], [])
+        self.assertEqual(journal.delivered()[b"a"], Delivered(1000.0, WHOLE, 5))
+        journal.deleted([b"a", b"never"])
+        gone = Delivered(1000.0, WHOLE, 5, True)
+        self.assertEqual(journal.delivered(), {b"a": gone})
+        journal.listed([])
+        self.assertEqual(journal.delivered(), {b"a": gone})
+        journal.listed([b"a"])
+        self.assertFalse(journal.delivered()[b"a"].gone)
+        journal.deleted([b"a"])
+        journal.settle([Done(b"a", WHOLE, 7)], [])
+        self.assertEqual(journal.delivered()[b"a"], Delivered(1000.0, WHOLE, 7))
 
     def test_damaged(self):
         """
@@ -140,8 +160,8 @@ class JournalTests(SynchronousTestCase):
         A journal that cannot be written fails as files do, and holds what it held.
         """
         journal = self.open()
-        journal.settle([(b"a", WHOLE)], [])
+        journal.settle([Done(b"a", WHOLE)], [])
         journal._database.execute("PRAGMA max_page_count = 1")
-        many = [(b"%d" % number * 100, WHOLE) for number in range(1000)]
+        many = [Done(b"%d" % number * 100, WHOLE) for number in range(1000)]
         self.assertRaises(OSError, journal.settle, many, [])
         self.assertEqual(list(journal.delivered()), [b"a"])
