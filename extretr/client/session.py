@@ -150,6 +150,9 @@ class Session:
                             self._messages.fetch(following)
                         )
                         ahead.append((following, fetching))
+                    if ahead[0][0].size >= MOST_AHEAD:
+                        # It may take long: others are not to wait for it.
+                        await self._batch.commit()
                     entry, fetching = ahead.popleft()
                     arrived = await fetching
                     entry = None

@@ -289,6 +289,18 @@ class ResumeTests(FetchCase):
         self.assertGreater(work.saved, size * 0.8)
         self.assertEqual(work.octets, size)
 
+    def test_prompt(self):
+        """
+        What has come is delivered before a message is waited for that may take long.
+        """
+        self.network.cuts = [Cut(down=90_000, silent=True)]
+        self.assertRaises(Stopped, self.fetch, stopping=True)
+        short = canonical(self.messages[b"uid-0"])
+        self.assertEqual(self.target.messages, [short])
+        names = [type(event).__name__ for event in self.events]
+        self.assertLess(names.index("Delivered"), len(names) - 1)
+        self.assertEqual(names[-1], "Progress")
+
     def test_acrossRuns(self):
         """
         Another run, later, goes on where one gave up.
