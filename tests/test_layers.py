@@ -66,8 +66,6 @@ ROOMS = [
     ("embedded", set(), set()),
     ("cli", {"cli", "client", "server.schemes"}, {"rich"}),
     ("tap", None, None),
-    ("tap_fetch", None, None),
-    ("tap_options", set(), {"twisted.python.usage"}),
     ("", {"interfaces", "mailbox"}, set()),
 ]
 

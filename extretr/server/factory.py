@@ -55,15 +55,15 @@ class MaildropFactory(ServerFactory):
     protocol = ExtendedPOP3
     noisy = False
 
-    def __init__(self, portal: Portal, requireTLS: bool = False) -> None:
+    def __init__(self, portal: Portal, **attributes: Any) -> None:
         """
         Args:
             portal: where sessions log in.
-            requireTLS: whether passwords are refused in clear, but for peers on
-                this host.
+            attributes: what each session has in the place of its class's: requireTLS,
+                timeOut and the like.
         """
         self.portal = portal
-        self.requireTLS = requireTLS
+        self._attributes = attributes
 
     def buildProtocol(self, addr: Any) -> Any:
         """
@@ -72,7 +72,8 @@ class MaildropFactory(ServerFactory):
         session = self.protocol()
         session.factory = self
         session.portal = self.portal
-        session.requireTLS = self.requireTLS
+        for name, value in self._attributes.items():
+            setattr(session, name, value)
         return session
 
 

@@ -20,7 +20,7 @@ from extretr.client.events import Event, Failed
 from extretr.client.places import state_folder
 from extretr.client.run import Run
 from extretr.client.values import BadValue, parse_duration
-from extretr.tap_options import OneLineOptions
+from extretr.tap.one_line import OneLineOptions
 
 
 class FetchOptions(OneLineOptions):

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.client import connection
 from extretr.tap import Options, makeService
-from extretr.tap_fetch import FetchService
+from extretr.tap.fetch import FetchService
 
 CONFIG = """
 [defaults]

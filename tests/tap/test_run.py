@@ -206,9 +206,11 @@ class MakeServiceTests(TapTestCase):
         """
         Spec reading 19: only --allow-plaintext takes them from afar without TLS.
         """
-        self.assertTrue(self.factory(*self.mail()).requireTLS)
+        self.assertTrue(self.factory(*self.mail()).buildProtocol(None).requireTLS)
         self.assertFalse(
-            self.factory(*self.mail("maildir", "--allow-plaintext")).requireTLS
+            self.factory(*self.mail("maildir", "--allow-plaintext"))
+            .buildProtocol(None)
+            .requireTLS
         )
 
     def test_auth(self):

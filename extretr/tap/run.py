@@ -1,0 +1,91 @@
+"""
+How the server of ``twistd extretr run`` is wired together.
+"""
+
+import os
+from functools import partial
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.portal import Portal
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.task import Cooperator
+from twisted.logger import Logger
+
+from extretr.interfaces import IStore
+from extretr.server.accounts import PasswdFile
+from extretr.server.factory import MaildropFactory, MaildropRealm
+from extretr.server.service import HashingThreads, Listener
+from extretr.server.turns import cooperating
+from extretr.stores.maildir import MaildirStore
+from extretr.stores.mbox import MboxStore
+from extretr.stores.paths import PathTemplate
+from extretr.tap.sample import DEFAULT_LISTEN, offer_sample
+
+
+def run_service(run: Any, reactor: Any) -> IService:
+    """
+    Give the service that serves mail as the options *run* have it.
+
+    Raises:
+        SystemExit: with one line, where it cannot be.
+    """
+    service = MultiService()
+    threads = HashingThreads(reactor)
+    threads.setServiceParent(service)
+    listen = run["listen"] or [DEFAULT_LISTEN]
+    if run["mail"]:
+        mail, store = run["mail"], _store(run, reactor)
+        checkers = run["checkers"] or [_accounts(run["users"], threads)]
+    else:
+        embedded = offer_sample(listen)
+        mail = f"maildir:{embedded.maildir}"
+        store = MaildirStore(
+            template=PathTemplate(os.fsencode(embedded.folder) + b"/mail/%u"),
+            clock=reactor,
+            cooperate=partial(cooperating, Cooperator()),
+            takeover_after=run["takeover-after"],
+        )
+        checkers = [_accounts(str(embedded.users), threads)]
+    portal = Portal(MaildropRealm(store), checkers)
+    factory = MaildropFactory(portal, requireTLS=not run["allow-plaintext"])
+    for description in listen:
+        try:
+            endpoint = serverFromString(reactor, description)
+        except Exception as error:
+            raise SystemExit(
+                f"extretr: --listen {description}: {_why_not(description, error)}"
+            ) from None
+        Listener(description, endpoint, factory).setServiceParent(service)
+    Logger("extretr").info("mail rests in {mail}", mail=mail)
+    return service
+
+
+def _why_not(description: str, error: Exception) -> str:
+    """
+    Tell in one line what a parser of endpoints says in errors of its own.
+    """
+    if description.startswith("systemd:") and isinstance(error, LookupError):
+        return "systemd passed no such socket"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _store(run: Any, reactor: Any) -> IStore:
+    common = {
+        "template": run["template"],
+        "clock": reactor,
+        "cooperate": partial(cooperating, Cooperator()),
+        "state": run["state"],
+        "takeover_after": run["takeover-after"],
+    }
+    if run["kind"] == "maildir":
+        return MaildirStore(unique_ids=run["unique-ids"], **common)
+    return MboxStore(quoting=run["kind"] == "mboxrd", **common)
+
+
+def _accounts(path: str, threads: HashingThreads) -> ICredentialsChecker:
+    try:
+        return PasswdFile(os.path.abspath(path), threads.run)
+    except OSError as error:
+        raise SystemExit(f"extretr: --users {path}: {error.strerror}") from None

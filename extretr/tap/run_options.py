@@ -1,0 +1,96 @@
+"""
+What ``twistd extretr run`` takes.
+"""
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import AuthOptionMixin
+from twisted.python import usage
+
+from extretr.server.checkers import OctetsChecker
+from extretr.tap.mail_options import MailOptions
+
+
+class RunOptions(MailOptions, AuthOptionMixin):
+    """
+    The options of ``twistd extretr run``.
+    """
+
+    supportedInterfaces = (IUsernamePassword,)
+
+    synopsis = "[--mail KIND:PATH --users FILE] [--listen ENDPOINT]... [options]"
+
+    longdesc = """\
+Serve mail by POP3, so that an interrupted download goes on where it stopped
+(RETR msg offset).  With no option at all a sample maildrop is served on
+loopback, and what to type next is printed.
+
+Examples: twistd -n extretr run --mail maildir:/srv/mail/%u --users
+/etc/extretr/users; with TLS for the world: --listen
+ssl:995:privateKey=key.pem:certKey=cert.pem.  "extretr password USER" prints a
+line for the users file."""
+
+    optParameters = [
+        [
+            "users",
+            "u",
+            None,
+            "Accounts: a passwd-file as Dovecot has it, user:{SCHEME}hash[:...]."
+            " Or use --auth.",
+        ],
+    ]
+
+    optFlags = [
+        [
+            "allow-plaintext",
+            None,
+            "Take passwords without TLS from other hosts too.",
+        ],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, description: str) -> None:
+        """
+        Listen on a Twisted endpoint (default tcp:8110:interface=127.0.0.1), repeatable.
+        """
+        self["listen"].append(description)
+
+    opt_l = opt_listen
+
+    def addChecker(self, checker: ICredentialsChecker) -> None:
+        """
+        Take a checker that --auth names.
+        """
+        if IUsernamePassword in checker.credentialInterfaces:
+            checker = OctetsChecker(checker)
+        super().addChecker(checker)
+
+    def parseArgs(self, *rest: str) -> None:
+        """
+        Take no arguments.
+
+        Raises:
+            UsageError: where there are any.
+        """
+        if rest:
+            raise usage.UsageError(f"unexpected argument {rest[0]!r}")
+
+    def postOptions(self) -> None:
+        """
+        Check all that can be checked before anything is started.
+
+        Raises:
+            UsageError: with one line that says what to do.
+        """
+        self["checkers"] = self.get("credCheckers", [])
+        known = bool(self["users"] or self["checkers"])
+        if self["mail"] and not known:
+            raise usage.UsageError("--mail needs --users FILE or --auth")
+        if known and not self["mail"]:
+            raise usage.UsageError("--users and --auth need --mail KIND:PATH")
+        if self["users"] and self["checkers"]:
+            raise usage.UsageError("--users and --auth exclude each other")
+        super().postOptions()
