@@ -1,0 +1,53 @@
+"""
+What a server counts, as sessions tell it; by itself it counts nothing.
+"""
+
+
+class Meter:
+    """
+    Is told what happens in sessions; a subclass counts it.
+    """
+
+    def sessionBegan(self) -> None:
+        """
+        Take note that a peer has connected.
+        """
+
+    def sessionEnded(self, ending: str, sent: int) -> None:
+        """
+        Take note that a session is over.
+
+        Args:
+            ending: why, in the words of the session's log line.
+            sent: octets that it wrote.
+        """
+
+    def loggedIn(self, mechanism: str, outcome: str) -> None:
+        """
+        Take note of the outcome of a login.
+
+        Args:
+            mechanism: "PASS", "APOP" or the name of a SASL mechanism.
+            outcome: "accepted", "refused" (wrong password or unknown user), "in use",
+                "limited" or "unavailable".
+        """
+
+    def refused(self, limit: str) -> None:
+        """
+        Take note that a limit was reached, and of which.
+        """
+
+    def tookOver(self) -> None:
+        """
+        Take note that a maildrop was taken over by a later login.
+        """
+
+    def retrieved(self, octets: int, held: int, firstOctet: float) -> None:
+        """
+        Take note that a message was begun to be sent.
+
+        Args:
+            octets: canonical octets that are to come.
+            held: canonical octets that need not be sent again: the offset.
+            firstOctet: seconds from the command to the first octet.
+        """
