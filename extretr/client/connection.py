@@ -8,13 +8,12 @@ from typing import Any
 
 from OpenSSL.crypto import Error as NoCertificate
 from OpenSSL.SSL import Error as TLSFailure
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import (
     Certificate,
-    optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
 )
@@ -27,6 +26,7 @@ from extretr.client.refusals import (
     NotTrusted,
     ServerRefusal,
 )
+from extretr.client.verified import VerifiedTLS
 
 #: How servers without response codes say that the maildrop is locked, which is not
 #: that the password is wrong.
@@ -85,7 +85,7 @@ class Connector:
         if endpoint is None:
             endpoint = HostnameEndpoint(reactor, host.encode(), port, timeout)
             if implicit_tls:
-                options = optionsForClientTLS(host, trust_root)
+                options = VerifiedTLS(host, trust_root)
                 endpoint = wrapClientTLS(options, endpoint)
         self._endpoint = endpoint
 
@@ -123,7 +123,7 @@ class Connector:
             secret = self._secret()
             await self._log_in(client, secret)
             return client, await client.capabilities()
-        except VerificationError as error:
+        except (CertificateError, VerificationError) as error:
             raise NotTrusted(f"its certificate is not for {self.host}") from error
         except TLSFailure as error:
             if "certificate" in str(error):

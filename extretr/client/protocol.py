@@ -9,7 +9,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import ISSLTransport, ITLSTransport
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.mail.pop3 import (
     InsecureAuthenticationDisallowed,
     TLSError,
@@ -20,6 +19,7 @@ from extretr.client.authentication import Authentication, mechanism_for
 from extretr.client.engine import Engine
 from extretr.client.exchange import Body, Exchange, Lines
 from extretr.client.refusals import NotOffered, ProtocolViolation
+from extretr.client.verified import VerifiedTLS
 from extretr.sasl import Mechanism
 from extretr.syntax import parse_number
 
@@ -94,7 +94,7 @@ class ResumingPOP3Client(Engine):
     def _getContextFactory(self) -> Any:
         if self.hostname is None:
             raise TLSError("no host name is known that the certificate has to be for")
-        return optionsForClientTLS(self.hostname, self.trustRoot)
+        return VerifiedTLS(self.hostname, self.trustRoot)
 
     def login(self, username: bytes, password: bytes) -> "Deferred[Any]":
         """

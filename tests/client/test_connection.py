@@ -5,7 +5,7 @@ From an account to a client that is logged in, and what goes wrong on the way.
 from pathlib import Path
 
 from OpenSSL.SSL import Error as TLSFailure
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -122,9 +122,10 @@ class TrustTests(ConnectCase):
         """
         A certificate that is not as it must be is told from a handshake that fails.
         """
-        other = self.lost(VerificationError(errors=[]))
-        other.trap(NotTrusted)
-        self.assertIn("not for mail.example", str(other.value))
+        for error in (VerificationError(errors=[]), CertificateError("no names")):
+            other = self.lost(error)
+            other.trap(NotTrusted)
+            self.assertIn("not for mail.example", str(other.value))
         unknown = self.lost(TLSFailure([("SSL", "", "certificate verify failed")]))
         unknown.trap(NotTrusted)
         self.lost(TLSFailure([("SSL", "", "wrong version number")])).trap(TLSFailure)

@@ -74,19 +74,22 @@ def for_loopback() -> Certificate:
     """
     Make a certificate for localhost, 127.0.0.1 and ::1; one a process.
     """
+    return for_names(
+        x509.DNSName("localhost"),
+        x509.IPAddress(ip_address("127.0.0.1")),
+        x509.IPAddress(ip_address("::1")),
+    )
+
+
+def for_names(*names: x509.GeneralName) -> Certificate:
+    """
+    Make a certificate for these names, or for none, and an authority that signs it.
+    """
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     public = authority_key.public_key()
     authority = _draft("test authority", "test authority", public, True)
-    names = x509.SubjectAlternativeName(
-        [
-            x509.DNSName("localhost"),
-            x509.IPAddress(ip_address("127.0.0.1")),
-            x509.IPAddress(ip_address("::1")),
-        ]
-    )
     leaf = (
         _draft("localhost", "test authority", key.public_key(), False)
-        .add_extension(names, critical=False)
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
         )
@@ -94,6 +97,9 @@ def for_loopback() -> Certificate:
             x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False
         )
     )
+    if names:
+        alternatives = x509.SubjectAlternativeName(names)
+        leaf = leaf.add_extension(alternatives, critical=False)
     signed, certificate = (
         each.sign(authority_key, SHA256()).public_bytes(Encoding.PEM)
         for each in (authority, leaf)
