@@ -86,13 +86,15 @@ class Messages:
         while True:
             download = self._download(entry)
             try:
-                await self._client.retrieveOctets(
-                    entry.index, download.received, download.offset, download.started
-                )
+                await self._retrieve(entry, download)
                 return Arrived(entry, WHOLE, download.finish(), download)
             except (Doubt, OffsetOverrun) as doubt:
                 if isinstance(doubt, Doubt) and not download.is_begun:
                     # Another message, that came before this one, is meant.
+                    download.cut()
+                    raise
+                if isinstance(doubt, OffsetOverrun) and not download.offset:
+                    # It was asked for from the beginning: it is no better to be had.
                     download.cut()
                     raise
                 self._begin_again(entry, download, doubt)
@@ -108,6 +110,19 @@ class Messages:
             except BaseException:
                 self._work.gained += download.cut()
                 raise
+
+    async def _retrieve(self, entry: Entry, download: Download) -> None:
+        try:
+            await self._client.retrieveOctets(
+                entry.index, download.received, download.offset, download.started
+            )
+        except ServerRefusal as refusal:
+            if type(refusal) is not ServerRefusal or not download.offset:
+                raise
+            # It does not say what it refuses.  Where it does not hang up, what is held
+            # is given up, as it may be no good with this server.
+            await self._client.noop()
+            raise OffsetOverrun(refusal.args[0]) from refusal
 
     def _download(self, entry: Entry) -> Download:
         work = self._work

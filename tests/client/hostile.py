@@ -109,6 +109,9 @@ class PlainSession(LineOnlyReceiver):
         self.deleted.add(int(word) - 1)
         return b"+OK\r\n"
 
+    def do_NOOP(self):
+        return b"+OK\r\n"
+
     def do_QUIT(self):
         for index in self.deleted:
             self.server.messages.pop(self.names[index], None)

@@ -204,6 +204,53 @@ class LyingTests(HostileCase):
 
         self.check(Refusing)
 
+    def test_refusesArgument(self):
+        """
+        So is one that refuses it without a word on what it refuses.
+        """
+
+        class Refusing(PlainSession):
+            def do_RETR(self, word, *offset):
+                if offset:
+                    return b"-ERR too many arguments\r\n"
+                return super().do_RETR(word)
+
+        self.check(Refusing)
+        self.assertEqual(self.retrieved()[-1], b"RETR 1")
+
+    def test_refusesAndHangsUp(self):
+        """
+        One that refuses it and hangs up may have meant something else: what is held is
+        gone on with.
+        """
+
+        class Refusing(PlainSession):
+            def do_RETR(self, word, offset=b"0"):
+                if offset != b"0" and self.server.sessions == 2:
+                    self.transport.write(b"-ERR you have been idle for too long\r\n")
+                    self.transport.loseConnection()
+                    return None
+                return super().do_RETR(word, offset)
+
+        self.check(Refusing, restarts=0)
+        self.assertEqual(self.retrieved()[1], self.retrieved()[2])
+
+    def test_overrunOfNothing(self):
+        """
+        A server that finds an offset where there is none is not asked for ever.
+        """
+
+        class Refusing(PlainSession):
+            def do_RETR(self, word, offset=b"0"):
+                if word == b"1":
+                    return b"-ERR [OFFSET-OVERRUN] message exists\r\n"
+                return super().do_RETR(word, offset)
+
+        self.server.session = Refusing
+        self.assertEqual(self.fetch().failed, 1)
+        self.assertDelivered(b"", self.messages[b"uid-3"])
+        self.assertEqual(self.retrieved(), [b"RETR 1"])
+
     def test_otherSizeInResponse(self):
         """
         A +OK line with another size than the list's is enough for doubt.
