@@ -17,6 +17,8 @@ from extretr.client.work import NotTold, Work
 #: Octets of a header that is asked for without its message.
 MOST_HEADER = 1024 * 1024
 
+_END = b"\r\n\r\n"
+
 #: Seconds from one report of progress to the next, at least.
 TELL_EVERY = 0.1
 
@@ -72,15 +74,30 @@ class Messages:
         return await self._body(entry)
 
     async def _header(self, entry: Entry) -> bytes:
-        parts: list[bytes] = []
+        header = bytearray()
+        received, ended = 0, False
 
         def take(octets: bytes) -> None:
-            parts.append(octets)
-            if sum(map(len, parts)) > MOST_HEADER:
+            nonlocal received, ended
+            received += len(octets)
+            if not ended:
+                begin = max(0, len(header) - 3)
+                header.extend(octets)
+                # Servers are known that send all of the message.
+                end = 0 if header.startswith(b"\r\n") else header.find(_END, begin) + 2
+                ended = end != 1
+                if ended:
+                    del header[end + 2 :]
+            most = MOST_HEADER + (2 * entry.size if ended else 0)
+            if received > most:
                 raise ProtocolViolation("the header of a message does not end")
 
-        await self._client.retrieveTop(entry.index, 0, take)
-        return b"".join(parts)
+        try:
+            await self._client.retrieveTop(entry.index, 0, take)
+        except (ProtocolViolation, LineTooLong) as violation:
+            self._violated(entry, received > 0, violation)
+            raise
+        return bytes(header)
 
     async def _body(self, entry: Entry) -> Arrived:
         while True:
@@ -102,10 +119,7 @@ class Messages:
                     raise
             except (ProtocolViolation, LineTooLong) as violation:
                 download.cut()
-                if download.is_begun and entry.unique_id in self._work.doubted:
-                    # Not for the first time: others shall come all the same.
-                    self._leave(entry, str(violation), failed=True)
-                self._work.doubted.add(entry.unique_id)
+                self._violated(entry, download.is_begun, violation)
                 raise
             except BaseException:
                 self._work.gained += download.cut()
@@ -173,6 +187,12 @@ class Messages:
         work.doubted.add(entry.unique_id)
         download.discard()
         work.tell(BeganAgain, unique_id=entry.unique_id, why=str(doubt))
+
+    def _violated(self, entry: Entry, begun: bool, violation: Exception) -> None:
+        if begun and entry.unique_id in self._work.doubted:
+            # Not for the first time: others shall come all the same.
+            self._leave(entry, str(violation), failed=True)
+        self._work.doubted.add(entry.unique_id)
 
     def _leave(self, entry: Entry, why: str, failed: bool = False) -> None:
         self._work.failed += failed

@@ -614,3 +614,45 @@ class EndlessTests(HostileCase):
         self.fetch()
         self.assertDelivered(*self.messages.values())
         self.assertEqual(len(self.network.connections), 2)
+
+    def test_header(self):
+        """
+        So it is with a header, whatever it is asked for.
+        """
+
+        class Endless(PlainSession):
+            def do_TOP(self, word, lines):
+                if word != b"1":
+                    return super().do_TOP(word, lines)
+                begin = self.server.begin
+                return b"+OK\r\n" + begin + b"X: more\r\n" * 200_000
+
+        for begin in (b"", b"\r\n", b"Subject: x\r\n\r\n"):
+            for arguments in (
+                {"wanted": lambda header: True},
+                {"max_size": 1, "headers_of_large": True},
+            ):
+                self.setUp()
+                self.server.session, self.server.begin = Endless, begin
+                self.assertEqual(self.fetch(**arguments).failed, 1)
+                self.assertEqual(len(self.target.messages), 1)
+                self.assertIn("header", self.said(events.Skipped)[0].why)
+
+    def test_topOfAll(self):
+        """
+        A server that sends all of the message, where its header is asked for, is
+        understood.
+        """
+
+        class Sending(PlainSession):
+            def do_TOP(self, word, lines):
+                return self.do_RETR(word)
+
+        self.server.session = Sending
+        body = b"y" * 70 + b"\n\n"
+        self.server.messages[b"uid-1"] = b"A: b\n\n" + body * 30_000
+        self.server.messages[b"uid-2"] = b"\n\n" + body
+        work = self.fetch(max_size=20, headers_of_large=True)
+        self.assertEqual(work.failed, 0)
+        headers = [one.partition(b"\r\n")[2] for one in self.target.messages]
+        self.assertEqual(headers, [b"A: b\r\n\r\n", b"\r\n"])
