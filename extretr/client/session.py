@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from extretr.client.batch import Arrived, Batch
 from extretr.client.events import Deleted, Listed, Skipped, Wanted, Warned
+from extretr.client.journal import HEADER
 from extretr.client.maildrop import Entry, Renumbered, confirm, list_maildrop
 from extretr.client.message import Messages
 from extretr.client.plan import DAY, is_another, plan
@@ -77,7 +78,9 @@ class Session:
         for label, octets in work.journal.partials.labels():
             is_old = now - label.begun > policy.partial_days * DAY
             is_gone = label.unique_id not in names
-            if label.unique_id in work.delivered or (is_gone and is_old):
+            done = work.delivered.get(label.unique_id)
+            is_done = done is not None and done.kind != HEADER
+            if is_done or (is_gone and is_old):
                 if not work.dry_run:
                     work.journal.partials.discard(label.unique_id)
             elif label.resumable and not is_gone:

@@ -315,6 +315,17 @@ class ResumeTests(FetchCase):
         first = self.said(events.Started)[-2]
         self.assertEqual((first.unique_id, first.resumed_at), (b"uid-1", held[0]))
 
+    def test_headerBefore(self):
+        """
+        So it does where the header of the message was delivered long before.
+        """
+        self.fetch(max_size=100_000, headers_of_large=True)
+        self.network.cuts = [None, Cut(down=90_000), *[Cut(down=300)] * 3]
+        self.assertRaises(GaveUp, self.fetch, attempts=3)
+        self.fetch()
+        self.assertGreater(self.said(events.Started)[-2].resumed_at, 70_000)
+        self.assertIn(canonical(self.messages[b"uid-1"]), self.target.messages)
+
     def test_gain(self):
         """
         As long as each connection brings something, it goes on; then it gives up.
