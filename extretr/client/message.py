@@ -64,13 +64,18 @@ class Messages:
         if entry.header_only:
             marked = _marked(await self._header(entry), entry.size)
             return Arrived(entry, HEADER, InMemory(marked), None)
-        if self._work.wanted is not None:
+        work = self._work
+        if work.wanted is not None and entry.unique_id not in work.passed:
             header = InMemory(await self._header(entry))
-            if not await maybeDeferred(self._work.wanted, header):
+            wanted = await maybeDeferred(work.wanted, header)
+            work.gained += 1
+            if not wanted:
                 self._leave(entry, "the filter does not want it")
                 filtered = Done(entry.unique_id, FILTERED, entry.size)
-                self._work.journal.settle([filtered], [])
+                work.journal.settle([filtered], [])
                 return None
+            if not entry.ambiguous:
+                work.passed.add(entry.unique_id)
         return await self._body(entry)
 
     async def _header(self, entry: Entry) -> bytes:

@@ -111,6 +111,8 @@ class Work:
     doubted: set[bytes] = field(default_factory=set)
     #: Messages that are left alone in this run.
     skipped: set[bytes] = field(default_factory=set)
+    #: Messages that the filter wants: it is not asked again after a reconnect.
+    passed: set[bytes] = field(default_factory=set)
     #: What has been brought about, in whatever unit: who gains nothing gives up.
     gained: int = 0
     #: Messages that could not be had.

@@ -128,6 +128,34 @@ class FetchTests(FetchCase):
         self.fetch(wanted=wanted, delete_after=0)
         self.assertEqual(len(asked), 3)
 
+    def test_slowFilter(self):
+        """
+        What takes the filter longer than the server waits for is asked about once.
+        """
+        asked = []
+
+        def wanted(source):
+            asked.append(source)
+            answer = Deferred()
+            self.network.clock.callLater(70, answer.callback, True)
+            return answer
+
+        self.fetch(wanted=wanted, attempts=2)
+        self.assertDelivered(*SHORT.values())
+        self.assertEqual(len(asked), 3)
+
+    def test_filterGains(self):
+        """
+        A connection that brings nothing but what the filter does not want is not in
+        vain.
+        """
+        for number in range(40):
+            self.server.messages[b"more-%d" % number] = b"Subject: %d\n\n" % number
+        self.network.cuts = [Cut(down=1900), *[Cut(down=900)] * 40]
+        self.fetch(wanted=lambda header: False, attempts=2)
+        self.assertGreater(len(self.network.connections), 3)
+        self.assertEqual(self.target.messages, [])
+
     def test_wrongPassword(self):
         """
         A password that is refused is not tried again.
