@@ -141,6 +141,9 @@ class Fetch:
                 if not self._stopping:
                     raise
             except PASSING as error:
+                if work.done:
+                    # There are servers that do not answer to QUIT.
+                    break
                 if self._stopping:
                     continue
                 if isinstance(error, LASTING):

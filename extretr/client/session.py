@@ -60,6 +60,14 @@ class Session:
             await self._fetch()
             await self._delete()
             return
+        await self._quit()
+
+    async def _quit(self) -> None:
+        """
+        End a session in which nothing is deleted.
+        """
+        # Whatever becomes of it, all is done.
+        self._work.done = True
         await self._client.quit()
 
     async def _list(self) -> None:
@@ -208,7 +216,7 @@ class Session:
         work, client = self._work, self._client
         doomed = sorted(work.doomed, key=lambda entry: entry.index, reverse=True)
         if not doomed:
-            await client.quit()
+            await self._quit()
             return
         try:
             await confirm(client, doomed, sizes=False)

@@ -113,6 +113,8 @@ class Work:
     skipped: set[bytes] = field(default_factory=set)
     #: Messages that the filter wants: it is not asked again after a reconnect.
     passed: set[bytes] = field(default_factory=set)
+    #: Whether nothing is left to do but to quit.
+    done: bool = False
     #: What has been brought about, in whatever unit: who gains nothing gives up.
     gained: int = 0
     #: Messages that could not be had.

@@ -554,6 +554,64 @@ class RefusingTests(HostileCase):
         self.assertDelivered(*self.messages.values())
 
 
+class QuittingTests(HostileCase):
+    """
+    Servers that end a session in another way.
+    """
+
+    def check(self, session):
+        self.server.session = session
+        for arguments, connections in [
+            ({"dry_run": True}, 1),
+            ({}, 1),
+            ({"delete_after": 0}, 2),
+        ]:
+            self.network.connections.clear()
+            self.fetch(**arguments, attempts=2)
+            self.assertEqual(len(self.network.connections), connections)
+            self.assertEqual(len(self.said(events.Finished)), 1)
+            self.events.clear()
+        self.assertDelivered(*self.messages.values())
+        self.assertEqual(self.server.messages, {})
+
+    def test_hangsUp(self):
+        """
+        One that hangs up at QUIT is not come back to, but to see what it has deleted.
+        """
+
+        class Leaving(PlainSession):
+            def do_QUIT(self):
+                self.transport.write = lambda _: None
+                super().do_QUIT()
+
+        self.check(Leaving)
+
+    def test_silent(self):
+        """
+        Nor is one that says nothing then.
+        """
+
+        class Silent(PlainSession):
+            def do_QUIT(self):
+                for index in self.deleted:
+                    self.server.messages.pop(self.names[index], None)
+
+        self.check(Silent)
+
+    def test_refuses(self):
+        """
+        One that refuses to end a session in which nothing is deleted is left.
+        """
+
+        class Refusing(PlainSession):
+            def do_QUIT(self):
+                return b"-ERR stay\r\n"
+
+        self.server.session = Refusing
+        self.fetch(attempts=2)
+        self.assertEqual(len(self.network.connections), 1)
+
+
 class EndlessTests(HostileCase):
     """
     Servers that do not stop.
