@@ -63,12 +63,12 @@ async def list_maildrop(client: ResumingPOP3Client) -> list[Entry]:
     unique_ids: list[tuple[int, bytes]] = []
     # Not Twisted's own: more may follow a size, and an index be past all memory.
     sized = client.sendLong(b"LIST", None, _limited(sizes), _pair_with(parse_number))
-    named = client.sendLong(b"UIDL", None, _limited(unique_ids), _pair_with(bytes))
+    named = client.sendLong(b"UIDL", None, _limited(unique_ids), _pair_with(_name))
     try:
         await gatherResults([sized, named], consumeErrors=True)
     except Exception as error:
         reason: Any = getattr(error, "subFailure", Failure()).value
-        if isinstance(reason, ServerRefusal):
+        if type(reason) is ServerRefusal and client.isUsable:
             raise NotOffered(
                 f"the server does not list its messages: {reason}"
             ) from None
@@ -79,8 +79,6 @@ async def list_maildrop(client: ResumingPOP3Client) -> list[Entry]:
         raise ProtocolViolation("the server's lists of sizes and names do not agree")
     entries = []
     for index, unique_id in unique_ids:
-        if len(unique_id) > MOST_UNIQUE_ID:
-            raise ProtocolViolation("the server's list makes no sense")
         ambiguous = counts[unique_id] > 1
         entries.append(Entry(index, unique_id, size_of[index], ambiguous))
     return entries
@@ -95,6 +93,12 @@ def _pair_with(parse: Callable[[bytes], Any]) -> Callable[[bytes], tuple[int, An
             raise ProtocolViolation("the server's list makes no sense") from None
 
     return pair
+
+
+def _name(word: bytes) -> bytes:
+    if len(word) > MOST_UNIQUE_ID:
+        raise ProtocolViolation("the server's list makes no sense")
+    return word
 
 
 def _limited(found: list[Any]) -> Any:

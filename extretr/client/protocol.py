@@ -20,6 +20,7 @@ from extretr.client.engine import Engine
 from extretr.client.exchange import Body, Exchange, Lines
 from extretr.client.refusals import NotOffered, ProtocolViolation
 from extretr.client.verified import VerifiedTLS
+from extretr.errors import Refusal
 from extretr.sasl import Mechanism
 from extretr.syntax import parse_number
 
@@ -212,7 +213,10 @@ class ResumingPOP3Client(Engine):
             words = text.split()
             if len(words) < 2 or words[0] != b"%d" % (index + 1):
                 raise ProtocolViolation("the server answers for another message")
-            return parse(words[1])
+            try:
+                return parse(words[1])
+            except Refusal:
+                raise ProtocolViolation("the server's answer makes no sense") from None
 
         return self.sendShort(command, b"%d" % (index + 1)).addCallback(answered)
 

@@ -535,6 +535,17 @@ class RefusingTests(HostileCase):
         self.refusing("UIDL", b"what?", times=99)
         self.assertRaises(NotOffered, self.fetch)
 
+    def test_listsLater(self):
+        """
+        Where they are refused for now, it waits and comes again.
+        """
+        for answer in (b"[SYS/TEMP] later", b"[IN-USE] you again"):
+            for command in ("LIST", "UIDL"):
+                self.setUp()
+                self.refusing(command, answer)
+                self.fetch()
+                self.assertDelivered(*self.messages.values())
+
     def test_delete(self):
         """
         A deletion that is refused, and one that QUIT says was not done, are done by the
@@ -656,6 +667,19 @@ class EndlessTests(HostileCase):
         """
         self.endless(b"+OK ", b"x" * 65536)
         self.assertRaises(GaveUp, self.fetch, attempts=2)
+
+    def test_name(self):
+        """
+        A list with a unique-id that is far too long is not listened to any more.
+        """
+
+        class Endless(PlainSession):
+            def do_UIDL(self, word=None):
+                return b"+OK\r\n1 " + b"x" * 1000 + b"\r\n"
+
+        self.server.session = Endless
+        error = self.assertRaises(GaveUp, self.fetch, attempts=1)
+        self.assertIn("makes no sense", str(error))
 
     def test_stall(self):
         """

@@ -435,7 +435,7 @@ class RetrieveTests(ClientCase):
         self.assertEqual(self.sent(), b"LIST 5\r\n")
         self.say(b"+OK 5 1200 and more\r\n")
         self.assertEqual(self.successResultOf(asked), 1200)
-        for answer in (b"6 1200", b"5", b"", b"1200"):
+        for answer in (b"6 1200", b"5", b"", b"1200", b"5 many"):
             asked = self.client.sizeOf(4)
             self.say(b"+OK " + answer + b"\r\n")
             self.failureResultOf(asked, ProtocolViolation)
