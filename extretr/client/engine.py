@@ -17,6 +17,9 @@ from twisted.python.failure import Failure
 from extretr.client.exchange import Exchange, Lines, Refused
 from extretr.client.refusals import ProtocolViolation, TextBeforeTLS, refusal
 
+#: Lines of a list of capabilities at most.
+_CAPABILITIES = 1000
+
 #: Octets that are kept of what a server says before it hangs up unasked.
 _FAREWELL = 512
 
@@ -205,6 +208,8 @@ class Engine(AdvancedPOP3Client):
         """
         Send a command with a response of many lines; fires with the consumer.
         """
+        if cmd == b"CAPA":
+            consumer = _limited(consumer)
         return self.ask(Lines(_command(cmd, args), consumer, xform))
 
     def limitUnderWay(self, commands: int) -> None:
@@ -213,6 +218,19 @@ class Engine(AdvancedPOP3Client):
         """
         self._depth = commands
         self._sendNext()
+
+
+def _limited(consumer: Any) -> Any:
+    lines = 0
+
+    def take(line: Any) -> None:
+        nonlocal lines
+        lines += 1
+        if lines > _CAPABILITIES:
+            raise ProtocolViolation("the server's capabilities do not end")
+        consumer(line)
+
+    return take
 
 
 def _command(name: bytes, arguments: bytes | None) -> bytes:

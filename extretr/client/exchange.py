@@ -106,7 +106,10 @@ class Lines(Exchange):
             status_of(split[0], split[1], self._consumer)
             self._begun = True
             octets = split[1]
-        if b"\n" not in octets:
+            if not octets:
+                return None
+        ending = self._parts[-1][-1:] if self._parts else b""
+        if b"\r\n" not in ending + octets:
             # A line may be of many chunks, and is put together once.
             self._parts.append(octets)
             self._check(sum(map(len, self._parts)) if self._limit else 0)
@@ -119,6 +122,7 @@ class Lines(Exchange):
                 return b"\r\n".join([*lines[number + 1 :], last])
             self._check(len(line))
             self._consumer(self._transform(line) if self._transform else line)
+        self._check(len(last))
         if last:
             self._parts.append(last)
         return None

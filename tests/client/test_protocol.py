@@ -175,6 +175,30 @@ class EngineTests(ClientCase):
             self.lose()
             self.failureResultOf(asked, LineTooLong)
 
+    def test_endlessLineOfList(self):
+        """
+        A line of a list without end is given up, whatever it is made of.
+        """
+        for octets in (b"x" * 1000, b"1 2\n" * 250, b"\r" * 1000):
+            self.setUp()
+            asked = self.client.listSize()
+            self.say(b"+OK\r\n1 2")
+            for _ in range(30):
+                self.say(octets)
+            self.assertTrue(self.transport.disconnecting, octets[:4])
+            self.lose()
+            self.failureResultOf(asked, LineTooLong)
+
+    def test_endlessCapabilities(self):
+        """
+        A server whose capabilities do not end is given up.
+        """
+        asked = self.client.capabilities()
+        self.say(b"+OK\r\n" + b"".join(b"X%d\r\n" % each for each in range(2000)))
+        self.assertTrue(self.transport.disconnecting)
+        self.lose()
+        self.failureResultOf(asked, ProtocolViolation)
+
     def test_unasked(self):
         """
         What a server says before it hangs up is why commands fail.
