@@ -39,6 +39,8 @@ class Engine(AdvancedPOP3Client):
     _why: Failure | None = None
     _lost: Failure | None = None
     _farewell = b""
+    # What ends a rest, where one was taken.
+    _resting: Any = None
 
     # The connection
 
@@ -74,7 +76,7 @@ class Engine(AdvancedPOP3Client):
         """
         if self.timeout > 0:
             self.resetTimeout()
-        if self.rateLimit is not None:
+        if self.rateLimit is not None and self.isUsable:
             self._rest(len(data) / self.rateLimit)
         while data and self.isUsable:
             if not self._underWay:
@@ -106,7 +108,11 @@ class Engine(AdvancedPOP3Client):
         """
         self.transport.pauseProducing()
         self.setTimeout(None)
-        self.callLater(seconds, self._goOn)
+        if self._resting is not None and self._resting.active():
+            # TLS gives out all that it has, in pieces, whether it is to pause or not.
+            self._resting.delay(seconds)
+        else:
+            self._resting = self.callLater(seconds, self._goOn)
 
     def _goOn(self) -> None:
         if self.isUsable:

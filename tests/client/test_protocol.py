@@ -583,6 +583,20 @@ class RateTests(ClientCase):
         self.clock.advance(60)
         self.assertTrue(self.transport.disconnecting)
 
+    def test_pieces(self):
+        """
+        What comes all the same while nothing is to be taken, as TLS does it, counts.
+        """
+        self.client.rateLimit = 100
+        self.client.retrieveOctets(0, lambda _: None)
+        for octets in (b"+OK\r\n" + b"x" * 995, b"x" * 1000, b"x" * 1000):
+            self.say(octets)
+        self.clock.pump([1] * 29)
+        self.assertEqual(self.transport.producerState, "paused")
+        self.clock.advance(1.1)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
     def test_lost(self):
         """
         A connection that is lost meanwhile stays so.
