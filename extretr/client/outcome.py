@@ -5,7 +5,7 @@ How a fetch ended, in a line for the user and in an exit status of sysexits.h.
 import os
 
 from twisted.internet.error import ConnectError, ConnectionClosed
-from twisted.mail.pop3 import InsecureAuthenticationDisallowed
+from twisted.mail.pop3 import InsecureAuthenticationDisallowed, LineTooLong
 
 from extretr.client.fetch import GaveUp, Stopped, describe
 from extretr.client.journal import AlreadyRunningError, JournalDamagedError
@@ -41,11 +41,16 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (OSError, os.EX_IOERR),
 )
 
+#: What servers of something else do, each time that they are tried.
+_NO_POP3 = (ProtocolViolation, LineTooLong)
+
 
 def status_of(error: BaseException) -> int:
     """
     Give the exit status for what a fetch ended with.
     """
+    if isinstance(error, GaveUp) and isinstance(error.__cause__, _NO_POP3):
+        return os.EX_PROTOCOL
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return status

@@ -6,6 +6,7 @@ import random
 
 from extretr.client import events
 from extretr.client.fetch import GaveUp
+from extretr.client.outcome import status_of
 from extretr.client.refusals import NotAuthenticated, NotOffered, PermanentFailure
 from tests.client.fetching import FetchCase
 from tests.client.hostile import PlainServer, PlainSession, stuffed
@@ -660,6 +661,18 @@ class EndlessTests(HostileCase):
         del self.server.messages[b"uid-2"]
         self.endless(b"+OK\r\n", b"x" * 65536)
         self.assertEqual(self.fetch().failed, 1)
+
+    def test_otherProtocol(self):
+        """
+        A server of something else is given up as one that does not speak POP3.
+        """
+
+        class Other(PlainSession):
+            greeting = b"220 mail.example ESMTP"
+
+        self.server.session = Other
+        error = self.assertRaises(GaveUp, self.fetch, attempts=2)
+        self.assertEqual(status_of(error), 76)
 
     def test_line(self):
         """
