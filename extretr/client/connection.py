@@ -140,7 +140,8 @@ class Connector:
             delay.seconds = float(words[0]) if words[0].isdigit() else 0.0
             raise
         except ServerRefusal as refusal:
-            if type(refusal) is not ServerRefusal or not client.isUsable:
+            is_of_tls = b"STLS" in offered and not client.isSecure
+            if type(refusal) is not ServerRefusal or is_of_tls or not client.isUsable:
                 raise
             # No code: the text is all there is to tell by.
             kind = InUse if _LOCKED.search(refusal.text) else NotAuthenticated

@@ -11,7 +11,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.client.connection import Connector, trust_root_of
-from extretr.client.refusals import InUse, LoginDelay, NotAuthenticated, NotTrusted
+from extretr.client.refusals import (
+    InUse,
+    LoginDelay,
+    NotAuthenticated,
+    NotTrusted,
+    ServerRefusal,
+)
 from tests.client.hostile import PlainServer, PlainSession
 from tests.client.network import Network
 from tests.interop.peers.certificate import for_loopback
@@ -101,6 +107,20 @@ class LoginTests(ConnectCase):
             (b"", NotAuthenticated),
         ]:
             self.assertRaises(kind, self.connect, self.refusing(text))
+
+    def test_refusedTLS(self):
+        """
+        To refuse STLS is not to refuse the user, and no password goes out.
+        """
+
+        class Refusing(PlainSession):
+            def do_STLS(self):
+                return b"-ERR not now\r\n"
+
+        self.patch(PlainServer, "offered", [b"STLS"])
+        error = self.assertRaises(ServerRefusal, self.connect, Refusing)
+        self.assertIs(type(error), ServerRefusal)
+        self.assertEqual(self.server.commands, [b"CAPA", b"STLS"])
 
     def test_delay(self):
         """
