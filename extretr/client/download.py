@@ -131,7 +131,7 @@ class Download:
             partial.discard()
             raise Doubt("the server announces another size than before")
         begin = partial.size - OVERLAP
-        if begin > 1 and partial.read(begin - 1, begin) == b"\r":
+        if begin > 0 and partial.read(begin - 1, begin) == b"\r":
             # Readers differ on what comes after half a line end.
             begin -= 1
         if begin <= 0:

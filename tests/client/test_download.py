@@ -100,6 +100,9 @@ class DownloadTests(SynchronousTestCase):
         self.hold(octets)
         self.assertEqual(octets[-OVERLAP - 1 :][:2], b"\r\n")
         self.assertEqual(self.download().offset, 3000)
+        self.setUp()
+        self.hold(b"\r\n" + b"y" * (OVERLAP - 1))
+        self.assertEqual(self.download().offset, 0)
 
     def test_tooLittle(self):
         """
