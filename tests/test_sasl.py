@@ -138,6 +138,16 @@ class ScramTests(SynchronousTestCase):
         self.assertEqual(ScramServer().converse(scram), b"")
         scram.complete()
 
+    def test_iterations(self):
+        """
+        A server that would keep us at work for hours, in which no time-out can end it,
+        is refused.
+        """
+        for count in (b"10000001", b"9" * 30):
+            first = SERVER_FIRST.replace(b"i=4096", b"i=" + count)
+            self.assertNotEqual(first, SERVER_FIRST)
+            self.assertRaises(SaslError, self.scram().respond, first)
+
     def test_odd(self):
         """
         Commas and equals signs in names, and text that is not ASCII, are carried.
