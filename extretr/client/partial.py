@@ -216,8 +216,13 @@ class Partials:
         found = []
         for path in sorted(self._folder.glob("*.part")):
             label = _read_label(path)
-            if label is not None:
+            if label is None:
+                continue
+            try:
                 found.append((label, path.stat().st_size))
+            except FileNotFoundError:
+                # A run that is under way has just delivered it.
+                pass
         return found
 
     def tidy(self) -> None:

@@ -31,6 +31,16 @@ class PartialTests(SynchronousTestCase):
     def boot(self, name):
         self.patch(module, "boot", lambda: name)
 
+    def test_goneMeanwhile(self):
+        """
+        A partial that a run under way removes just then does not show.
+        """
+        self.begin(b"one").close()
+        (path,) = self.folder.glob("*.part")
+        path.unlink()
+        path.symlink_to("nowhere")
+        self.assertEqual(self.partials.labels(), [])
+
     def test_kept(self):
         """
         What was held is found again, by another process too, and gone on with.
