@@ -3,6 +3,7 @@ Where the mail of an account goes: a store, a delivery agent, the standard outpu
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
@@ -159,4 +160,17 @@ class StandardOutput(_OneByOne):
             for octets in MboxText(source, from_line, self._crlf).pieces():
                 self._output.write(octets)
         self._output.flush()
+        _sync(self._output)
         return succeed(None)
+
+
+def _sync(output: BinaryIO) -> None:
+    """
+    Have what was written on the disk, where it is a file that it was written to.
+    """
+    try:
+        descriptor = output.fileno()
+    except OSError:
+        return
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fsync(descriptor)

@@ -200,6 +200,22 @@ class TargetTests(SynchronousTestCase):
             b"Subject: x\n\n>From here\n\n",
         )
 
+    def test_outputToFile(self):
+        """
+        Where that is a file the message is on the disk before it may be deleted; a pipe
+        has no disk.
+        """
+        synced = []
+        self.patch(os, "fsync", synced.append)
+        with open(self.mktemp(), "wb") as self.output:
+            self.successResultOf(self.commit(self.target(Target("stdout"))))
+            self.assertEqual(synced, [self.output.fileno()])
+            self.assertGreater(os.fstat(self.output.fileno()).st_size, 0)
+        reader, writer = os.pipe()
+        with open(reader, "rb"), open(writer, "wb") as self.output:
+            self.successResultOf(self.commit(self.target(Target("stdout"))))
+        self.assertEqual(len(synced), 1)
+
     def test_agent(self):
         """
         A delivery agent's status says what became of the message.
