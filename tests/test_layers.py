@@ -72,6 +72,7 @@ ROOMS = [
 #: The one module that a library, or the reactor, is let into.
 MADE_FOR = {
     "server.schemes": {"passlib"},
+    "server.tls": {"OpenSSL", "cryptography", "twisted.internet.ssl"},
     "cli.fetch": {"twisted.internet.reactor"},
     "client.account": {"idna"},
     "client.connection": {"OpenSSL", "service_identity"},

@@ -35,6 +35,8 @@ class LinesMixin:
 
     _buffer = b""
     _taken = 0
+    #: Commands that stock code had queued, while they are run.
+    _queued: list[Any] | None = None
     _discarding = False
     _working = False
     _paused = False
@@ -121,6 +123,9 @@ class LinesMixin:
 
     def _forget(self) -> None:
         """
-        Forget the commands that wait.
+        Forget the commands that wait, also those that stock code has queued.
         """
         self._buffer, self._taken = b"", 0
+        for waiting in (self._queued, self.blocked):
+            if waiting:
+                waiting.clear()

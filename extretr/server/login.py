@@ -7,12 +7,11 @@ from typing import Any
 
 from twisted.cred.error import LoginFailed
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.interfaces import ISSLTransport
 from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
 from extretr.server.peers import is_local
-from extretr.server.session import SessionMixin
+from extretr.server.stls import StartTLSMixin
 
 #: What checks APOP in stock Twisted: it compares text with octets, and never succeeds.
 _STOCK_APOP = (
@@ -21,7 +20,7 @@ _STOCK_APOP = (
 )
 
 
-class LoginMixin(SessionMixin):
+class LoginMixin(StartTLSMixin):
     """
     How a session logs in; commands that follow wait until it has.
     """
@@ -101,6 +100,6 @@ class LoginMixin(SessionMixin):
     def _mayLogInInClear(self) -> bool:
         return (
             not self.requireTLS
-            or ISSLTransport.providedBy(self.transport)
+            or self.isUnderTLS()
             or is_local(self.transport.getPeer())
         )

@@ -47,7 +47,7 @@ class ExtendedRETRMixin(LoginMixin):
         """
         Give the capabilities that this server really has.
         """
-        stock = super().listCapabilities()  # type: ignore[misc]
+        stock = super().listCapabilities()
         capabilities = [tag for tag in stock if tag not in _NOT_ANNOUNCED]
         if not self._mayLogInInClear():
             capabilities = [tag for tag in capabilities if tag != b"USER"]

@@ -198,7 +198,7 @@ class SessionMixin(LinesMixin):
         Go on with the commands that came meanwhile.
         """
         queued, self.blocked = self.blocked or [], None
-        self._pending = None
+        self._queued, self._pending = queued, None
         while queued and self.blocked is None and not self._stopped():
             command, arguments = queued.pop(0)
             self.processCommand(command, *arguments)

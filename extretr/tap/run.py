@@ -22,6 +22,7 @@ from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
 from extretr.stores.paths import PathTemplate
 from extretr.tap.sample import DEFAULT_LISTEN, offer_sample
+from extretr.tap.tls_options import secured, tls_of
 
 
 def run_service(run: Any, reactor: Any) -> IService:
@@ -34,7 +35,10 @@ def run_service(run: Any, reactor: Any) -> IService:
     service = MultiService()
     threads = HashingThreads(reactor)
     threads.setServiceParent(service)
-    listen = run["listen"] or [DEFAULT_LISTEN]
+    tls = tls_of(run, reactor)
+    listen = run["listen"]
+    if not listen and not run["listen-tls"]:
+        listen = [DEFAULT_LISTEN]
     if run["mail"]:
         mail, store = run["mail"], _store(run, reactor)
         checkers = run["checkers"] or [_accounts(run["users"], threads)]
@@ -49,17 +53,26 @@ def run_service(run: Any, reactor: Any) -> IService:
         )
         checkers = [_accounts(str(embedded.users), threads)]
     portal = Portal(MaildropRealm(store), checkers)
-    factory = MaildropFactory(portal, requireTLS=not run["allow-plaintext"])
+    factory = MaildropFactory(portal, requireTLS=not run["allow-plaintext"], tls=tls)
     for description in listen:
-        try:
-            endpoint = serverFromString(reactor, description)
-        except Exception as error:
-            raise SystemExit(
-                f"extretr: --listen {description}: {_why_not(description, error)}"
-            ) from None
-        Listener(description, endpoint, factory).setServiceParent(service)
+        _listener("--listen", description, factory, reactor).setServiceParent(service)
+    for description in run["listen-tls"]:
+        listener = _listener(
+            "--listen-tls", description, secured(tls, factory), reactor
+        )
+        listener.setServiceParent(service)
     Logger("extretr").info("mail rests in {mail}", mail=mail)
     return service
+
+
+def _listener(option: str, description: str, factory: Any, reactor: Any) -> Listener:
+    try:
+        endpoint = serverFromString(reactor, description)
+    except Exception as error:
+        raise SystemExit(
+            f"extretr: {option} {description}: {_why_not(description, error)}"
+        ) from None
+    return Listener(description, endpoint, factory)
 
 
 def _why_not(description: str, error: Exception) -> str:

@@ -9,9 +9,10 @@ from twisted.python import usage
 
 from extretr.server.checkers import OctetsChecker
 from extretr.tap.mail_options import MailOptions
+from extretr.tap.tls_options import TLSOptions
 
 
-class RunOptions(MailOptions, AuthOptionMixin):
+class RunOptions(MailOptions, TLSOptions, AuthOptionMixin):
     """
     The options of ``twistd extretr run``.
     """
@@ -26,9 +27,9 @@ Serve mail by POP3, so that an interrupted download goes on where it stopped
 loopback, and what to type next is printed.
 
 Examples: twistd -n extretr run --mail maildir:/srv/mail/%u --users
-/etc/extretr/users; with TLS for the world: --listen
-ssl:995:privateKey=key.pem:certKey=cert.pem.  "extretr password USER" prints a
-line for the users file."""
+/etc/extretr/users; with TLS for the world: --certificate cert.pem --key key.pem
+--listen tcp:110 --listen-tls tcp:995.  "extretr password USER" prints a line
+for the users file."""
 
     optParameters = [
         [

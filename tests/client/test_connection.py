@@ -18,9 +18,9 @@ from extretr.client.refusals import (
     NotTrusted,
     ServerRefusal,
 )
+from tests.certificates import for_loopback
 from tests.client.hostile import PlainServer, PlainSession
 from tests.client.network import Network
-from tests.interop.peers.certificate import for_loopback
 
 
 class ConnectCase(SynchronousTestCase):

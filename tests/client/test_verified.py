@@ -19,7 +19,7 @@ from twisted.test.iosim import connectedServerAndClient
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.client.verified import VerifiedTLS
-from tests.interop.peers.certificate import for_loopback, for_names
+from tests.certificates import for_loopback, for_names
 
 
 class Speaker(Protocol):

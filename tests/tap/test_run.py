@@ -10,12 +10,15 @@ from twisted.application.service import IService, IServiceMaker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import getPlugins
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.server.factory import MaildropFactory
+from extretr.server.tls import ServerTLS
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
 from extretr.tap import Options, makeService
+from tests.certificates import Authority, for_loopback
 
 
 class TapTestCase(SynchronousTestCase):
@@ -273,3 +276,83 @@ class MakeServiceTests(TapTestCase):
         self.make("run")
         self.assertNotIn(password, log.getvalue() + sys.stderr.getvalue())
         self.assertIn("--netrc-file", log.getvalue())
+
+
+class TLSTests(TapTestCase):
+    """
+    ``--certificate`` and what goes with it.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.paths = []
+        for name, octets in (
+            ("cert.pem", for_loopback().certificate),
+            ("key.pem", for_loopback().key),
+        ):
+            self.paths.append(os.path.join(self.folder, name))
+            with open(self.paths[-1], "wb") as file:
+                file.write(octets)
+        certificate, key = self.paths
+        self.tls = ("--certificate", certificate, "--key", key)
+
+    def listening(self, *arguments):
+        """
+        Start the service; give the factory of each port.
+        """
+        reactor = MemoryReactorClock()
+        service = makeService(self.options(*self.mail("maildir", *arguments)), reactor)
+        service.privilegedStartService()
+        return {port: factory for port, factory, *_ in reactor.tcpServers}
+
+    def test_listeners(self):
+        """
+        With a certificate sessions have STLS; ``--listen-tls`` begins with TLS, and
+        alone there is no plain listener.
+        """
+        found = self.listening(
+            *self.tls, "--listen", "tcp:110", "--listen-tls", "tcp:995"
+        )
+        self.assertIsInstance(found[110], MaildropFactory)
+        session = found[110].buildProtocol(None)
+        self.assertIsInstance(session.tls, ServerTLS)
+        self.assertIsInstance(found[995], TLSMemoryBIOFactory)
+        self.assertIs(found[995].wrappedFactory, found[110])
+        self.assertEqual(list(self.listening(*self.tls, "--listen-tls", "tcp:9")), [9])
+        (plain,) = self.listening().values()
+        self.assertIsNone(plain.buildProtocol(None).tls)
+
+    def test_refused(self):
+        """
+        What needs a certificate is refused without one, as is a bad endpoint.
+        """
+        for option in ("--key", "--client-ca", "--listen-tls"):
+            text = self.refused(*self.mail("maildir", option, "tcp:1"))
+            self.assertIn(f"{option} needs --certificate", text)
+        self.assertIn(
+            "needs --mail", self.refused("run", *self.tls, "--listen-tls", "tcp:1")
+        )
+        for arguments, words in (
+            (("--certificate", "/nowhere"), "/nowhere: No such file"),
+            (self.tls[:2], "name its file by --key"),
+            ((*self.tls, "--listen-tls", "nonsense:1"), "--listen-tls nonsense:1"),
+        ):
+            leaving = self.assertRaises(SystemExit, self.listening, *arguments)
+            self.assertIn(words, leaving.code)
+            self.assertNotIn("\n", leaving.code)
+
+    def test_expired(self):
+        """
+        A certificate that has expired is told of on the terminal, and served.
+        """
+        expired = Authority().issue(days=(-3, -1))
+        for path, octets in zip(
+            self.paths, (expired.certificate, expired.key), strict=True
+        ):
+            with open(path, "wb") as file:
+                file.write(octets)
+        terminal = StringIO()
+        self.patch(sys, "__stderr__", terminal)
+        self.assertEqual(len(self.listening(*self.tls)), 1)
+        self.assertIn("has expired on", terminal.getvalue())
+        self.assertEqual(terminal.getvalue().count("\n"), 1)

@@ -14,7 +14,8 @@ from typing import ClassVar, Self
 
 from passlib.hash import sha512_crypt
 
-from tests.interop.peers import certificate, debian, isolated
+from tests import certificates
+from tests.interop.peers import debian, isolated
 
 #: Seconds until a server that does not answer is given up.
 PATIENCE = 30.0
@@ -227,7 +228,7 @@ class Peer:
         self.write("etc/hosts", "127.0.0.1 localhost\n")
 
     def _write_certificate(self) -> None:
-        made = certificate.for_loopback()
+        made = certificates.for_loopback()
         self.certificate.write_bytes(made.authority)
         self.write("etc/tls/certificate.pem", made.certificate)
         self.write("etc/tls/key.pem", made.key, 0o600)
