@@ -105,6 +105,15 @@ class StoreUnavailable(Refusal):
     text = b"the mail store is not available, try again later"
 
 
+class ServerStops(Refusal):
+    """
+    The server takes on nothing new, since it is being stopped (RFC 3206, section 4).
+    """
+
+    response_code = b"SYS/TEMP"
+    text = b"the server is being stopped, try again later"
+
+
 class NotAllDeleted(Refusal):
     """
     Some messages marked as deleted could not be removed (RFC 1939, section 6).

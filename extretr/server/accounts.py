@@ -85,6 +85,8 @@ class PasswdFile:
             OSError: where the file cannot be read.
         """
         self._path = path
+        #: What it is called in the log.
+        self.name = f"users file {path}"
         self._run = run
         self._waiting = 0
         self._version = self._stat()
@@ -123,6 +125,21 @@ class PasswdFile:
             return False
 
         return verified.addErrback(broken).addCallback(decide)
+
+    def reload(self) -> str:
+        """
+        Read the file again, changed or not, and tell what was read.
+
+        Raises:
+            OSError, ValueError: where it holds no accounts; the old ones stay.
+        """
+        version = self._stat()
+        accounts, bad = self._read()
+        if bad and not accounts:
+            raise ValueError("bad lines only")
+        self._version = version
+        self._take(accounts)
+        return f"{len(accounts)} accounts"
 
     def _decoy(self, user: bytes) -> Account:
         """

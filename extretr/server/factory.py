@@ -63,6 +63,8 @@ class MaildropFactory(ServerFactory):
                 timeOut and the like.
         """
         self.portal = portal
+        #: The sessions that live: those connected, and those that end UPDATE still.
+        self.sessions: set[Any] = set()
         self._attributes = attributes
 
     def buildProtocol(self, addr: Any) -> Any:
@@ -72,6 +74,7 @@ class MaildropFactory(ServerFactory):
         session = self.protocol()
         session.factory = self
         session.portal = self.portal
+        session.sessions = self.sessions
         for name, value in self._attributes.items():
             setattr(session, name, value)
         return session

@@ -81,17 +81,20 @@ class TransportSession:
         """
         self._asked = self._clock.seconds()
 
+    def silence(self) -> float:
+        """
+        Give the seconds since octets were read, or the transport asked for more.
+        """
+        return float(self._clock.seconds() - max(self._received, self._asked))
+
     def lastSign(self) -> float:
         """
         Give the seconds since the peer last gave a sign of life.
         """
         now: float = self._clock.seconds()
         info = self._info()
-        if info is None:
-            silence = min(now - self._received, now - self._asked)
-        else:
-            # What was read just now may have come long ago; the kernel knows.
-            silence = min(info[0], info[1]) / 1000.0
+        # What was read just now may have come long ago; the kernel knows.
+        silence = self.silence() if info is None else min(info[0], info[1]) / 1000.0
         self._relax(silence, now)
         return silence
 

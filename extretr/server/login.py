@@ -10,6 +10,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
+from extretr.errors import ServerStops
 from extretr.server.peers import is_local
 from extretr.server.stls import StartTLSMixin
 
@@ -69,6 +70,8 @@ class LoginMixin(StartTLSMixin):
         self._logIn(user, lambda: self.authenticateUserAPOP(user, digest))
 
     def _logIn(self, user: bytes, authenticate: Callable[[], Any]) -> None:
+        if self._stopping:
+            raise ServerStops
         login = maybeDeferred(authenticate)
         login.addCallbacks(self._loggedIn, self._notLoggedIn, callbackArgs=(user,))
         login.addErrback(self._replyTo)

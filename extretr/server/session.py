@@ -19,10 +19,10 @@ from extretr.errors import Refusal
 from extretr.interfaces import ISeekableMailbox
 from extretr.mailbox import SeekableMailbox
 from extretr.server.handlers import takes
-from extretr.server.lines import LinesMixin
 from extretr.server.liveness import TransportSession
 from extretr.server.output import Output
 from extretr.server.peers import host_of
+from extretr.server.stopping import StoppingMixin
 from extretr.server.transfer import Transfer, TransferCutError
 from extretr.syntax import failure, printable, success
 
@@ -34,7 +34,7 @@ _LOGIN_COMMANDS = frozenset({b"USER", b"PASS", b"APOP", b"AUTH", b"RPOP"})
 SERVER_ERROR = b"[SYS/TEMP] server error, try again later"
 
 
-class SessionMixin(LinesMixin):
+class SessionMixin(StoppingMixin):
     """
     How a session of `twisted.mail.pop3.POP3` takes commands and ends.
 
@@ -65,9 +65,7 @@ class SessionMixin(LinesMixin):
 
     _mailbox: Any = None
     _logged = False
-    _updating = False
     _transfer: Transfer | None = None
-    _pending: "Deferred[Any] | None" = None
     _acknowledged: int | None = None
     _onLogout: Callable[[], object] | None
     _userIs: bytes | None
@@ -112,7 +110,7 @@ class SessionMixin(LinesMixin):
         output = Output(transport)
         self.session = TransportSession(transport, clock, self._evicted)
         self.session.start()
-        super().makeConnection(output)  # type: ignore[misc]
+        super().makeConnection(output)
 
     # Commands
 
@@ -129,6 +127,7 @@ class SessionMixin(LinesMixin):
                 self._abort("too many commands at once")
             return None
         try:
+            self._refuseWhileStopping(command.upper())
             handler = self._handlerOf(command.upper())
             if not takes(handler, len(arguments)):
                 raise pop3.POP3Error(b"wrong number of arguments")
@@ -289,7 +288,7 @@ class SessionMixin(LinesMixin):
             if self._pending is not None:
                 self._pending.cancel()
             self._logOut(logout)
-        super().connectionLost(reason)  # type: ignore[misc]
+        super().connectionLost(reason)
         self._logSession()
 
     def _logOut(self, logout: Callable[[], object] | None) -> None:

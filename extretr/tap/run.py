@@ -16,11 +16,13 @@ from twisted.logger import Logger
 from extretr.interfaces import IStore
 from extretr.server.accounts import PasswdFile
 from extretr.server.factory import MaildropFactory, MaildropRealm
+from extretr.server.reloading import Reloads
 from extretr.server.service import HashingThreads, Listener
 from extretr.server.turns import cooperating
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
 from extretr.stores.paths import PathTemplate
+from extretr.tap.process import process_services
 from extretr.tap.sample import DEFAULT_LISTEN, offer_sample
 from extretr.tap.tls_options import secured, tls_of
 
@@ -52,6 +54,10 @@ def run_service(run: Any, reactor: Any) -> IService:
             takeover_after=run["takeover-after"],
         )
         checkers = [_accounts(str(embedded.users), threads)]
+    reloads = Reloads()
+    for checker in checkers:
+        if isinstance(checker, PasswdFile):
+            reloads.add(checker.name, checker.reload)
     portal = Portal(MaildropRealm(store), checkers)
     factory = MaildropFactory(portal, requireTLS=not run["allow-plaintext"], tls=tls)
     for description in listen:
@@ -61,6 +67,7 @@ def run_service(run: Any, reactor: Any) -> IService:
             "--listen-tls", description, secured(tls, factory), reactor
         )
         listener.setServiceParent(service)
+    process_services(service, run, reactor, factory.sessions, reloads)
     Logger("extretr").info("mail rests in {mail}", mail=mail)
     return service
 

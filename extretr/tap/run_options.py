@@ -9,10 +9,11 @@ from twisted.python import usage
 
 from extretr.server.checkers import OctetsChecker
 from extretr.tap.mail_options import MailOptions
+from extretr.tap.process_options import ProcessOptions
 from extretr.tap.tls_options import TLSOptions
 
 
-class RunOptions(MailOptions, TLSOptions, AuthOptionMixin):
+class RunOptions(MailOptions, TLSOptions, ProcessOptions, AuthOptionMixin):
     """
     The options of ``twistd extretr run``.
     """
