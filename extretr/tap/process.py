@@ -2,6 +2,8 @@
 What a server's process does beside serving: signals, systemd, and its end.
 """
 
+import os
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -9,6 +11,7 @@ from twisted.application.service import MultiService
 from extretr.server.graceful import GracefulStop
 from extretr.server.reloading import Reloads
 from extretr.server.signals import Signals
+from extretr.server.systemd import Notifier
 
 
 def process_services(
@@ -21,7 +24,11 @@ def process_services(
     """
     Add to *service* what looks after the process, as the options *run* have it.
     """
+    systemd = Notifier(reactor, os.environ, run["stop-after"])
     stop = GracefulStop(reactor, sessions, run["stop-after"])
-    Signals(reactor, reloads.reload, stop.hurry).setServiceParent(service)
+    reload = partial(systemd.reloading, reloads.reload)
+    Signals(reactor, reload, stop.hurry).setServiceParent(service)
+    systemd.setServiceParent(service)
+    reactor.callWhenRunning(systemd.ready)
     # The last to start is the first to stop.
     stop.setServiceParent(service)

@@ -64,6 +64,9 @@ class RunningServer:
         users: Mapping[bytes, bytes] | None = None,
         options: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        twistd: Sequence[str] = (),
+        launcher: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """
         Args:
@@ -71,6 +74,9 @@ class RunningServer:
             users: names and passwords; alice with "secret" where there are none.
             options: more options of ``extretr run``.
             env: more of the environment.
+            twistd: more options of twistd itself.
+            launcher: a command that runs the command that it is given.
+            pass_fds: descriptors that the launcher inherits.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="extretr-running-"))
         self.users = {b"alice": b"secret"} if users is None else dict(users)
@@ -92,6 +98,9 @@ class RunningServer:
             self._arguments += ["--users", str(accounts)]
         if not any(option in ("--listen", "-l") for option in options):
             self._arguments += ["--listen", "tcp:0:interface=127.0.0.1"]
+        self._twistd = twistd
+        self._launcher = launcher
+        self._pass_fds = pass_fds
         self._environment = environment(**(env or {}))
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -116,6 +125,7 @@ class RunningServer:
         self._log_path.unlink(missing_ok=True)
         command = twistd_command(
             "-n",
+            *self._twistd,
             f"--pidfile={self.folder / 'twistd.pid'}",
             f"--logfile={self._log_path}",
             "extretr",
@@ -124,7 +134,8 @@ class RunningServer:
         )
         with self._output_path.open("wb") as output:
             self._process = subprocess.Popen(
-                command,
+                [*self._launcher, *command],
+                pass_fds=self._pass_fds,
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
