@@ -114,6 +114,56 @@ class ServerStops(Refusal):
     text = b"the server is being stopped, try again later"
 
 
+class LoginUnavailable(Refusal):
+    """
+    Who it is cannot be found out at present (RFC 3206, section 4).
+    """
+
+    response_code = b"SYS/TEMP"
+    text = b"logins cannot be checked, try again later"
+
+
+class Misconfigured(Refusal):
+    """
+    The server has to be mended by somebody first (RFC 3206, section 4).
+    """
+
+    response_code = b"SYS/PERM"
+    text = b"the server is misconfigured, its administrator has to see to it"
+
+
+class ExchangeCancelled(Refusal):
+    """
+    The client has called its AUTH off (RFC 5034, section 4).
+    """
+
+    text = b"authentication cancelled"
+
+
+class BadExchange(Refusal):
+    """
+    A SASL response that is not what the mechanism has.
+    """
+
+    text = b"the response is not what the mechanism demands"
+
+
+class NotBase64(BadExchange):
+    """
+    A SASL response that is no base64 (RFC 5034, section 4).
+    """
+
+    text = b"the response is no base64"
+
+
+class ResponseTooLong(BadExchange):
+    """
+    A SASL response that is longer than any may be.
+    """
+
+    text = b"the response is too long"
+
+
 class NotAllDeleted(Refusal):
     """
     Some messages marked as deleted could not be removed (RFC 1939, section 6).

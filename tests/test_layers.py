@@ -58,10 +58,10 @@ ROOMS = [
     ("stores", {*PURE, "interfaces", "message", "stores"}, STORES),
     (
         "server",
-        {*PURE, "interfaces", "message", "mailbox", "server"},
+        {*PURE, "interfaces", "message", "mailbox", "sasl", "server"},
         SERVER,
     ),
-    ("sasl", {"errors"}, {"scramp"}),
+    ("sasl", {"errors", "sasl"}, {"scramp"}),
     ("client", {*PURE, "sasl", "interfaces", "stores", "client"}, CLIENT),
     ("embedded", set(), set()),
     ("cli", {"cli", "client", "server.schemes"}, {"rich"}),

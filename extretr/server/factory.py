@@ -65,7 +65,7 @@ class MaildropFactory(ServerFactory):
         self.portal = portal
         #: The sessions that live: those connected, and those that end UPDATE still.
         self.sessions: set[Any] = set()
-        self._attributes = attributes
+        self._attributes = {"authResponseCodes": True, **attributes}
 
     def buildProtocol(self, addr: Any) -> Any:
         """

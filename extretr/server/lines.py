@@ -12,6 +12,10 @@ from extretr.server.output import Output
 from extretr.server.transfer import drain
 from extretr.syntax import LINE_LIMIT
 
+#: Octets in a line of an AUTH exchange, with its CRLF: tokens and tickets are long
+#: (RFC 5034, section 4; the number is that of RFC 4954).
+AUTH_LINE_LIMIT = 12288
+
 #: Octets of commands that may wait while one is being answered; then no more is
 #: read from the peer until it is done.
 INPUT_LIMIT = 4096
@@ -28,6 +32,8 @@ class LinesMixin:
     transport: Any
     #: None, or a list while a command is being answered (as stock has it).
     blocked: Any
+    #: "COMMAND", or "AUTH" while a SASL response is waited for (as stock has it).
+    state: str
     lineReceived: Callable[[bytes], Any]
     failResponse: Callable[..., None]
     _hold: Callable[[Any], Any]
@@ -65,7 +71,7 @@ class LinesMixin:
         if output is not None:
             output.cork()
         try:
-            while self.blocked is None and not self._stopped():
+            while self._takesLines() and not self._stopped():
                 line = self._nextLine()
                 if line is None:
                     break
@@ -79,6 +85,18 @@ class LinesMixin:
                 output.uncork()
         self._regulate()
 
+    def _takesLines(self) -> bool:
+        """
+        Tell whether the next line has its turn: nothing is being answered, or what is
+        waits for it.
+        """
+        return self.blocked is None or self.state == "AUTH"
+
+    def _lineLimit(self) -> int:
+        start = self._buffer[self._taken : self._taken + 5]
+        longer = self.state == "AUTH" or start.upper() == b"AUTH "
+        return AUTH_LINE_LIMIT if longer else LINE_LIMIT
+
     def _stopped(self) -> bool:
         return self._over or bool(getattr(self.transport, "disconnecting", False))
 
@@ -87,17 +105,18 @@ class LinesMixin:
         Take one line out of the buffer; one that is too long is refused and forgotten.
         """
         while True:
+            limit = self._lineLimit()
             end = self._buffer.find(b"\r\n", self._taken)
             if end < 0:
                 self._buffer, self._taken = self._buffer[self._taken :], 0
-                if len(self._buffer) > LINE_LIMIT:
+                if len(self._buffer) > limit:
                     # A CR at the end may be half of what ends the line.
                     self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
                     self._refuseLong()
                 return None
             line = self._buffer[self._taken : end]
             self._taken = end + 2
-            if len(line) > LINE_LIMIT - 2:
+            if len(line) > limit - 2:
                 self._refuseLong()
             elif not self._discarding:
                 return line
@@ -106,14 +125,20 @@ class LinesMixin:
     def _refuseLong(self) -> None:
         if not self._discarding:
             self._discarding = True
-            self.failResponse(b"command line too long")
+            self._longLineReceived()
+
+    def _longLineReceived(self) -> None:
+        """
+        Answer a line that is too long, and of which no more is kept.
+        """
+        self.failResponse(b"command line too long")
 
     def _regulate(self) -> None:
         """
         Read on from the peer, or let it wait, by how much of it waits already.
         """
         waiting = len(self._buffer) - self._taken
-        full = waiting > INPUT_LIMIT and self.blocked is not None
+        full = waiting > INPUT_LIMIT and not self._takesLines()
         if full == self._paused or self._stopped():
             return
         act = "pauseProducing" if full else "resumeProducing"

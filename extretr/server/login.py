@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.error import LoginFailed
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
-from extretr.errors import ServerStops
+from extretr.errors import Misconfigured, ServerStops
 from extretr.server.peers import is_local
 from extretr.server.stls import StartTLSMixin
 
@@ -20,6 +20,8 @@ _STOCK_APOP = (
     protocols.VirtualPOP3.authenticateUserAPOP,
 )
 
+PASSWORD_IN_CLEAR = b"passwords are taken over TLS only"
+
 
 class LoginMixin(StartTLSMixin):
     """
@@ -28,6 +30,10 @@ class LoginMixin(StartTLSMixin):
 
     #: Whether passwords are refused in clear, but for peers on this host.
     requireTLS = False
+
+    #: Whether a refusal says that it is for the user or the password, not for the state
+    #: of the server (RFC 3206).  Off, as stock has it; on in `MaildropFactory`.
+    authResponseCodes = False
 
     # What a subclass of twisted.mail.pop3.POP3 has.
     authenticateUserPASS: Callable[..., Any]
@@ -48,7 +54,7 @@ class LoginMixin(StartTLSMixin):
         Take the name of the user.
         """
         if not self._mayLogInInClear():
-            self.failResponse(b"passwords are taken over TLS only")
+            self.failResponse(PASSWORD_IN_CLEAR)
             return
         super().do_USER(user)  # type: ignore[misc]
 
@@ -61,21 +67,32 @@ class LoginMixin(StartTLSMixin):
             return
         user, self._userIs = self._userIs, None
         password = b" ".join(words)
-        self._logIn(user, lambda: self.authenticateUserPASS(user, password))
+        self._logIn("PASS", user, lambda: self.authenticateUserPASS(user, password))
 
     def do_APOP(self, user: bytes, digest: bytes) -> None:
         """
         Log in by APOP, as far as the portal can.
         """
-        self._logIn(user, lambda: self.authenticateUserAPOP(user, digest))
+        self._logIn("APOP", user, lambda: self.authenticateUserAPOP(user, digest))
 
-    def _logIn(self, user: bytes, authenticate: Callable[[], Any]) -> None:
+    def _logIn(
+        self, mechanism: str, user: bytes, authenticate: Callable[[], Any]
+    ) -> None:
+        self._hold(self._admit(mechanism, user, authenticate))
+
+    def _admit(
+        self, mechanism: str, user: bytes, authenticate: Callable[[], Any]
+    ) -> "Deferred[None]":
+        """
+        Let a user in whom *authenticate* knows, or refuse; fires when that is answered.
+        """
         if self._stopping:
-            raise ServerStops
-        login = maybeDeferred(authenticate)
+            login: Deferred[Any] = fail(ServerStops())
+        else:
+            login = maybeDeferred(authenticate)
         login.addCallbacks(self._loggedIn, self._notLoggedIn, callbackArgs=(user,))
         login.addErrback(self._replyTo)
-        self._hold(login)
+        return login
 
     def _loggedIn(self, result: Any, user: bytes) -> None:
         interface, mailbox, logout = result
@@ -86,7 +103,7 @@ class LoginMixin(StartTLSMixin):
         if interface is not pop3.IMailbox:
             self._logOut(logout)
             self._log.error("the realm gave no IMailboxPOP3 but {it}", it=interface)
-            self.failResponse(b"Authentication failed")
+            self.failResponse(Misconfigured().reply)
             return
         self.user = user
         self.mbox = mailbox
@@ -98,7 +115,8 @@ class LoginMixin(StartTLSMixin):
         # guesses names learns nothing from it.
         reason.trap(LoginFailed, pop3.POP3Error)
         if not self._over:
-            self.failResponse(b"Authentication failed")
+            code = b"[AUTH] " if self.authResponseCodes else b""
+            self.failResponse(code + b"Authentication failed")
 
     def _mayLogInInClear(self) -> bool:
         return (

@@ -15,15 +15,13 @@ from twisted.python.failure import Failure
 
 from extretr.errors import BadSyntax, NoSuchMessage
 from extretr.interfaces import ISeekableMessage
-from extretr.server.login import LoginMixin
+from extretr.server.authentication import AuthMixin
 from extretr.server.transfer import MessageBlocks, line_blocks
 from extretr.syntax import as_unique_id, parse_index, parse_number, printable, success
 from extretr.wire import LineCounter
 
 #: What stock Twisted announces that RFC 2449 does not know, or spells otherwise.
-_NOT_ANNOUNCED = frozenset(
-    {b"PIPELINE", b"CELERITY", b"AUSPEX", b"POTENCE", b"SASL", b"SASL "}
-)
+_NOT_ANNOUNCED = frozenset({b"PIPELINE", b"CELERITY", b"AUSPEX", b"POTENCE"})
 
 BAD_NUMBER = b"Bad message number argument"
 BAD_NUMBER_OR_OFFSET = b"Bad message number or offset argument"
@@ -32,7 +30,7 @@ BAD_NUMBER_OR_OFFSET = b"Bad message number or offset argument"
 LINES_A_TURN = 1000
 
 
-class ExtendedRETRMixin(LoginMixin):
+class ExtendedRETRMixin(AuthMixin):
     """
     RETR with an offset, and RFC 1939 as it is written, for any POP3 server class.
 
@@ -307,3 +305,18 @@ class ExtendedVirtualPOP3(ExtendedRETRMixin, protocols.VirtualPOP3):
 
     #: Older releases of Twisted have it as text, which no user name can be split at.
     domainSpecifier = b"@"
+
+    def saslPortals(self) -> list[Any]:
+        """
+        Give the portals of all domains.
+        """
+        return [] if self.service is None else list(self.service.portals.values())
+
+    def authenticateUserSASL(self, credentials: Any) -> Any:
+        """
+        Log in at the portal of the domain in the name.
+        """
+        credentials.username, domain = self.lookupDomain(credentials.username)
+        service: Any = self.service
+        portal = service.lookupPortal(domain)
+        return portal.login(credentials, self.session, pop3.IMailbox)

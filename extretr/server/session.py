@@ -59,7 +59,6 @@ class SessionMixin(StoppingMixin):
     clock: Any = None
 
     factory: Any
-    state: str
     schedule: Any
     portal: Any
 
@@ -247,7 +246,7 @@ class SessionMixin(StoppingMixin):
         acknowledged.  What we ourselves take time for is not held against the peer.
         """
         acknowledged = self._acknowledgedNow()
-        busy = self.blocked is not None and self._transfer is None
+        busy = not self._takesLines() and self._transfer is None
         slow = self._transfer is not None and acknowledged != self._acknowledged
         self._acknowledged = acknowledged
         if busy or slow:

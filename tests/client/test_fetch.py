@@ -44,10 +44,8 @@ class FetchTests(FetchCase):
         self.assertEqual((work.messages, work.octets), (1, 5))
         self.server.commands.clear()
         self.fetch()
-        self.assertEqual(
-            self.server.commands,
-            [b"CAPA", b"USER user", b"PASS secret", b"CAPA", b"LIST", b"UIDL", b"QUIT"],
-        )
+        asked = [command.split()[0] for command in self.server.commands]
+        self.assertEqual(asked, [b"CAPA", b"AUTH", b"CAPA", b"LIST", b"UIDL", b"QUIT"])
 
     def test_delete(self):
         """

@@ -1,26 +1,14 @@
 """
-SASL mechanisms (RFC 4422): what is said after ``AUTH``, as raw octets.
-
-A mechanism knows nothing of POP3 nor of base64; who has the connection carries
-challenges to it and responses from it.  Here is the client's side: `Plain` (RFC
-4616), `ScramSha256` (RFC 5802, RFC 7677), `OAuthBearer` (RFC 7628) and `XOAuth2`.
+The client's side of SASL mechanisms.
 """
 
-import json
 from typing import Protocol
 
 from scramp import ScramClient, ScramException
 
-from extretr.errors import ExtRetrError
-
-#: Characters of a server's status that are kept.
-_STATUS_LIMIT = 200
-
-
-class SaslError(ExtRetrError):
-    """
-    A user or secret that the mechanism cannot carry, or a peer that breaks its rules.
-    """
+from extretr.sasl.bearer import visible
+from extretr.sasl.binding import END_POINT, EXPORTER, ExporterHeader
+from extretr.sasl.errors import SaslError
 
 
 class Mechanism(Protocol):
@@ -121,7 +109,7 @@ class ScramSha256:
         Args:
             user: in UTF-8, as is the password.
             password: of the user.
-            channel_binding: the binding's type ("tls-unique" or
+            channel_binding: the binding's type ("tls-exporter", "tls-unique" or
                 "tls-server-end-point") and its data, where TLS gives one.
             plus: whether the server offers SCRAM-SHA-256-PLUS.  Where it does not, the
                 server is told that we could have used it, so that an offer which was
@@ -134,6 +122,11 @@ class ScramSha256:
         binds = channel_binding is not None and plus
         name = "SCRAM-SHA-256-PLUS" if binds else "SCRAM-SHA-256"
         self.name = name.encode("ascii")
+        header = None
+        if channel_binding is not None and channel_binding[0] == EXPORTER:
+            if binds:
+                header = ExporterHeader(channel_binding[1])
+            channel_binding = END_POINT, channel_binding[1]
         try:
             self._client = ScramClient(
                 [name],
@@ -142,6 +135,8 @@ class ScramSha256:
                 channel_binding=channel_binding,
                 c_nonce=nonce,
             )
+            if header is not None:
+                self._client.gs2_header = header
             self._initial: bytes = self._client.get_client_first().encode()
         except ScramException as error:
             raise SaslError(f"SCRAM cannot be used: {_reason(error)}") from error
@@ -193,95 +188,41 @@ class ScramSha256:
         return b""
 
 
-class _Bearer:
+class External:
     """
-    A token in the place of a password; where it is refused the server says why.
+    What TLS has proved already: the client's certificate (RFC 4422, appendix A).
     """
 
-    #: What is said after the server has told its reasons: it waits for something.
-    _acknowledgement: bytes
+    name = b"EXTERNAL"
 
-    def __init__(self, initial: bytes) -> None:
-        self._initial = initial
-        #: Why the token was refused, as the server has it ("invalid_token", "400").
-        self.status: str | None = None
+    def __init__(self, user: bytes = b"") -> None:
+        """
+        Take the name to have, which may be empty: then it is the certificate's.
+
+        Raises:
+            SaslError: where it cannot be carried.
+        """
+        self._initial = visible(user) if user else user
 
     def initial(self) -> bytes:
         """
-        Give all that there is to say.
+        Give the name.
         """
         return self._initial
 
     def respond(self, challenge: bytes) -> bytes:
         """
-        Take the server's reasons for a refusal, which follows.
+        Refuse: a challenge has no place in EXTERNAL.
 
         Raises:
-            SaslError: where they are no JSON object, or came before.
+            SaslError: always.
         """
-        if self.status is not None:
-            raise SaslError("the server sent a challenge after its refusal")
-        try:
-            reasons = json.loads(challenge)
-        except (ValueError, RecursionError):
-            reasons = None
-        if not isinstance(reasons, dict):
-            raise SaslError("the server's challenge is no JSON object")
-        status = str(reasons.get("status", "unknown"))[:_STATUS_LIMIT]
-        self.status = status if status.isprintable() else ascii(status)
-        return self._acknowledgement
+        raise SaslError("the server sent a challenge, which EXTERNAL does not have")
 
     def complete(self) -> None:
         """
         Take note of success; the server has nothing to prove.
         """
-
-
-class OAuthBearer(_Bearer):
-    """
-    An OAuth token (RFC 7628).
-    """
-
-    name = b"OAUTHBEARER"
-    _acknowledgement = b"\x01"
-
-    def __init__(
-        self, user: bytes, token: bytes, host: str = "", port: int = 0
-    ) -> None:
-        """
-        Take user and token, and the server that was connected to where it is known.
-
-        Raises:
-            SaslError: where one of them cannot be carried.
-        """
-        name = _visible(user).replace(b"=", b"=3D").replace(b",", b"=2C")
-        parts = [b"n,a=%b," % name]
-        if host:
-            parts.append(b"host=%b" % _visible(host.encode()))
-        if port:
-            parts.append(b"port=%d" % port)
-        parts.append(b"auth=Bearer " + _token(token))
-        super().__init__(b"\x01".join([*parts, b"", b""]))
-
-
-class XOAuth2(_Bearer):
-    """
-    An OAuth token, in the form that was there before RFC 7628.
-    """
-
-    name = b"XOAUTH2"
-    _acknowledgement = b""
-
-    def __init__(self, user: bytes, token: bytes) -> None:
-        """
-        Take user and token.
-
-        Raises:
-            SaslError: where one of them cannot be carried.
-        """
-        super().__init__(
-            b"user=%b\x01auth=Bearer %b\x01\x01" % (_visible(user), _token(token))
-        )
 
 
 def _reason(error: ScramException) -> str:
@@ -297,18 +238,3 @@ def _text(octets: bytes, what: str) -> str:
         # The error holds the octets: it must not be seen.
         pass
     raise SaslError(f"SCRAM cannot carry a {what} that is not UTF-8")
-
-
-def _visible(user: bytes) -> bytes:
-    """
-    Give what holds no control octet: these end the fields of the OAuth mechanisms.
-    """
-    if not user or any(octet < 0x20 or octet == 0x7F for octet in user):
-        raise SaslError("the user name is empty or holds a control character")
-    return user
-
-
-def _token(token: bytes) -> bytes:
-    if not token or any(not 0x21 <= octet <= 0x7E for octet in token):
-        raise SaslError("the token is empty, or holds what no token holds")
-    return token
