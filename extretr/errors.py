@@ -105,6 +105,40 @@ class StoreUnavailable(Refusal):
     text = b"the mail store is not available, try again later"
 
 
+class ServerBusy(Refusal):
+    """
+    The server cannot take on more at present (RFC 3206, section 4).
+    """
+
+    response_code = b"SYS/TEMP"
+    text = b"the server is busy, try again later"
+
+
+class TooManyConnections(ServerBusy):
+    """
+    There are as many connections as there may be, in all or from one address.
+    """
+
+    text = b"too many connections, try again later"
+
+
+class TooManyLogins(ServerBusy):
+    """
+    As many logins as may be wait at one address, or for one user.
+    """
+
+    text = b"too many logins at once, try again later"
+
+
+class LoginTooSoon(Refusal):
+    """
+    The user has logged in a short while ago (RFC 2449, section 8.1.1).
+    """
+
+    response_code = b"LOGIN-DELAY"
+    text = b"too soon after the last login"
+
+
 class ServerStops(Refusal):
     """
     The server takes on nothing new, since it is being stopped (RFC 3206, section 4).

@@ -131,3 +131,62 @@ class IStore(Interface):
             StoreUnavailable: where the store cannot be reached.
             UnsafeUser: where the name cannot be part of a path.
         """
+
+
+class IBrakes(Interface):
+    """
+    What holds strangers and crowds back: all that is counted of addresses and users.
+
+    Every method may return a Deferred.  An address is what `extretr.server.peers` makes
+    of a peer's; it is empty for peers that are not limited.
+    """
+
+    def connect(address: str) -> Any:
+        """
+        Count a connection; give the name of the limit that refuses it, else "".
+        """
+
+    def disconnect(address: str) -> Any:
+        """
+        Take back a connection that was not refused.
+        """
+
+    def begin(address: str) -> Any:
+        """
+        Count a login that begins; give the seconds that it has to wait.
+
+        They are below zero where too many wait already: then it is not counted.
+        """
+
+    def end(address: str) -> Any:
+        """
+        Take back a login that was counted.
+        """
+
+    def failed(address: str, user: bytes, tried: bytes) -> Any:
+        """
+        Take note of a failed login; *tried* stands for user and password.
+        """
+
+    def succeeded(address: str, user: bytes) -> Any:
+        """
+        Take note of a login that is right.
+        """
+
+    def enter(user: bytes) -> Any:
+        """
+        Count a session of a user; give the name of the limit that refuses it, else "".
+        """
+
+    def leave(user: bytes) -> Any:
+        """
+        Take back a session that was not refused.
+        """
+
+    def quitted(user: bytes, seconds: float) -> Any:
+        """
+        Take note that a session that logged in so many seconds ago was ended by QUIT.
+
+        The next login of the user has to wait for the login delay.  One whose link was
+        cut may come back at once, and go on.
+        """

@@ -24,8 +24,9 @@ from extretr.server.schemes import SCHEMES
 #: Slow verifications that may wait for a thread; more are told to try again.
 MOST_WAITING = 100
 
-#: Runs a function somewhere, and gives a Deferred of its result.
-Run = Callable[[Callable[[], bool]], "Deferred[bool]"]
+#: Runs a function somewhere, in the turn of an address, and gives a Deferred of its
+#: result.
+Run = Callable[[Callable[[], bool], str], "Deferred[bool]"]
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _SECRET = re.compile(r"\A\{(?P<scheme>[A-Za-z0-9.-]+)\}(?P<hash>.*)\Z", re.DOTALL)
@@ -108,7 +109,8 @@ class PasswdFile:
             account = None
         if account is None:
             account = self._decoy(user)
-        verified = self._verify(account, credentials.password)
+        address = getattr(credentials, "address", "")
+        verified = self._verify(account, credentials.password, address)
 
         def decide(right: bool) -> bytes:
             if account is not found or not right:
@@ -161,7 +163,9 @@ class PasswdFile:
             why=why,
         )
 
-    def _verify(self, account: Account, password: bytes) -> "Deferred[bool]":
+    def _verify(
+        self, account: Account, password: bytes, address: str
+    ) -> "Deferred[bool]":
         scheme = SCHEMES[account.scheme]
         if not scheme.slow:
             return maybeDeferred(scheme.verify, password, account.hash)
@@ -180,7 +184,7 @@ class PasswdFile:
 
         # Cancelling what is given out does not reach what waits for a thread, which
         # counts until it had its turn.
-        self._run(verify).addBoth(done).chainDeferred(verified)
+        self._run(verify, address).addBoth(done).chainDeferred(verified)
         return verified
 
     def _stat(self) -> tuple[int, int, int]:

@@ -57,6 +57,12 @@ class Conversation:
         """
         return self._session._admit(self.name.decode("ascii"), user, authenticate)
 
+    def presents(self, user: bytes, password: bytes) -> None:
+        """
+        Tell which password is tried, before the login.
+        """
+        self._session._noteTried(user, password)
+
     def checkPassword(self, user: bytes, password: bytes) -> Any:
         """
         Authenticate by name and password.

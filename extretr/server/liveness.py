@@ -81,6 +81,12 @@ class TransportSession:
         """
         self._asked = self._clock.seconds()
 
+    def now(self) -> float:
+        """
+        Give the time in seconds, by the clock that signs of life are told by.
+        """
+        return float(self._clock.seconds())
+
     def silence(self) -> float:
         """
         Give the seconds since octets were read, or the transport asked for more.

@@ -50,6 +50,7 @@ async def _plain(talk: Conversation) -> None:
     except NotAuthorized:
         await talk.logIn(b"", _nobody)
     else:
+        talk.presents(user, password)
         await talk.logIn(user, lambda: talk.checkPassword(user, password))
 
 

@@ -2,7 +2,7 @@
 Who the peer is: its address for the log, and whether it is on this host.
 """
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -22,15 +22,34 @@ def host_of(transport: Any) -> str:
     return str(getattr(peer, "host", peer))
 
 
+def network_of(peer: Any) -> str:
+    """
+    Give what limits count a peer by: its IPv4 address, or the /64 of its IPv6 one.
+
+    Who has an IPv6 address has a /64 of them.  It is empty where there is no address.
+    """
+    address = _address_of(peer)
+    if address is None:
+        return ""
+    if isinstance(address, IPv6Address):
+        return str(ip_network((int(address), 64), strict=False))
+    return str(address)
+
+
 def is_local(peer: Any) -> bool:
     """
     Tell whether an address is one of this host alone: a loopback or a UNIX one.
     """
     if isinstance(peer, UNIXAddress):
         return True
+    address = _address_of(peer)
+    return address is not None and address.is_loopback
+
+
+def _address_of(peer: Any) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(str(getattr(peer, "host", "")).partition("%")[0])
     except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+        return None
+    # An IPv4 peer of a socket that takes both.
+    return getattr(address, "ipv4_mapped", None) or address

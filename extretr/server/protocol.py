@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from extretr.errors import BadSyntax, NoSuchMessage
 from extretr.interfaces import ISeekableMessage
-from extretr.server.authentication import AuthMixin
+from extretr.server.braking import BrakesMixin
 from extretr.server.transfer import MessageBlocks, line_blocks
 from extretr.syntax import as_unique_id, parse_index, parse_number, printable, success
 from extretr.wire import LineCounter
@@ -30,7 +30,7 @@ BAD_NUMBER_OR_OFFSET = b"Bad message number or offset argument"
 LINES_A_TURN = 1000
 
 
-class ExtendedRETRMixin(AuthMixin):
+class ExtendedRETRMixin(BrakesMixin):
     """
     RETR with an offset, and RFC 1939 as it is written, for any POP3 server class.
 
@@ -294,7 +294,9 @@ class ExtendedPOP3(ExtendedRETRMixin, pop3.POP3):
         """
         if self.portal is None:
             raise UnauthorizedLogin
-        credentials = UsernamePassword(user, password)
+        credentials: Any = UsernamePassword(user, password)
+        # Slow checks have their turn by address.
+        credentials.address = self._address or ""
         return self.portal.login(credentials, self.session, pop3.IMailbox)
 
 

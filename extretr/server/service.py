@@ -4,17 +4,14 @@ Listening: a port that cannot be had is one line, and the end of the process.
 
 import os
 import sys
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 
 class ListenFailedError(Exception):
@@ -132,38 +129,3 @@ class Listener(Service):
 def _why(reason: Failure) -> str:
     error = getattr(reason.value, "socketError", reason.value)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-class HashingThreads(Service):
-    """
-    A few threads for slow password hashes, so that they never stall other sessions.
-
-    They are few, since some schemes take 64 MiB of memory each.
-    """
-
-    def __init__(self, reactor: Any, most: int = 2) -> None:
-        self._reactor = reactor
-        self._pool = ThreadPool(0, most, "extretr passwords")
-
-    def startService(self) -> None:
-        """
-        Start the threads, of which none is made before it is needed.
-        """
-        super().startService()
-        self._pool.start()
-
-    def stopService(self) -> None:
-        """
-        Wait for what is under way, not for what has yet to begin; stop the threads.
-        """
-        super().stopService()
-        self._pool.stop()
-
-    def run(self, function: Callable[[], bool]) -> "Deferred[bool]":
-        """
-        Run *function* in a thread, as soon as one is free.
-        """
-        return deferToThreadPool(self._reactor, self._pool, self._unlessOver, function)
-
-    def _unlessOver(self, function: Callable[[], bool]) -> bool:
-        return bool(self.running) and function()

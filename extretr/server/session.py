@@ -46,6 +46,10 @@ class SessionMixin(StoppingMixin):
     #: Autologout, in seconds without a command or progress (RFC 1939, section 3).
     timeOut: Any = 600
 
+    #: Seconds without an acknowledgement after which a transfer is cut; timeOut where
+    #: it is None.
+    stallTimeOut: Any = None
+
     #: Why the session ended, for the log line.
     ending = "connection lost"
 
@@ -215,9 +219,14 @@ class SessionMixin(StoppingMixin):
         """
         transfer = self._transfer = Transfer(self.transport, blocks, self._progressed)
         self._acknowledged = self._acknowledgedNow()
+        idle = self.timeOut
+        if self.stallTimeOut is not None:
+            self.setTimeout(self.stallTimeOut)  # type: ignore[attr-defined]
 
         def ended(result: Any) -> None:
             self._transfer = None
+            if not self._over and self.stallTimeOut is not None:
+                self.setTimeout(idle)  # type: ignore[attr-defined]
             if not isinstance(result, Failure):
                 return
             if result.check(TransferCutError):

@@ -15,13 +15,17 @@ from twisted.logger import Logger
 
 from extretr.interfaces import IStore
 from extretr.server.accounts import PasswdFile
+from extretr.server.entering import BrakedRealm
 from extretr.server.factory import MaildropFactory, MaildropRealm
+from extretr.server.hashing import HashingThreads
+from extretr.server.meter import Meter
 from extretr.server.reloading import Reloads
-from extretr.server.service import HashingThreads, Listener
+from extretr.server.service import Listener
 from extretr.server.turns import cooperating
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
 from extretr.stores.paths import PathTemplate
+from extretr.tap.limit_options import brakes_of, session_limits
 from extretr.tap.process import process_services
 from extretr.tap.sample import DEFAULT_LISTEN, offer_sample
 from extretr.tap.tls_options import secured, tls_of
@@ -58,8 +62,15 @@ def run_service(run: Any, reactor: Any) -> IService:
     for checker in checkers:
         if isinstance(checker, PasswdFile):
             reloads.add(checker.name, checker.reload)
-    portal = Portal(MaildropRealm(store), checkers)
-    factory = MaildropFactory(portal, requireTLS=not run["allow-plaintext"], tls=tls)
+    brakes, meter = brakes_of(run, reactor), Meter()
+    realm = BrakedRealm(MaildropRealm(store), brakes, meter)
+    factory = MaildropFactory(
+        Portal(realm, checkers),
+        requireTLS=not run["allow-plaintext"],
+        tls=tls,
+        meter=meter,
+        **session_limits(run, brakes),
+    )
     for description in listen:
         _listener("--listen", description, factory, reactor).setServiceParent(service)
     for description in run["listen-tls"]:

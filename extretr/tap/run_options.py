@@ -8,12 +8,15 @@ from twisted.cred.strcred import AuthOptionMixin
 from twisted.python import usage
 
 from extretr.server.checkers import OctetsChecker
+from extretr.tap.limit_options import LimitOptions
 from extretr.tap.mail_options import MailOptions
 from extretr.tap.process_options import ProcessOptions
 from extretr.tap.tls_options import TLSOptions
 
 
-class RunOptions(MailOptions, TLSOptions, ProcessOptions, AuthOptionMixin):
+class RunOptions(
+    MailOptions, TLSOptions, LimitOptions, ProcessOptions, AuthOptionMixin
+):
     """
     The options of ``twistd extretr run``.
     """

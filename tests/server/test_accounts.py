@@ -86,7 +86,7 @@ class PasswdFileTests(SynchronousTestCase):
         self.path = self.mktemp()
         self.ran = 0
 
-    def run_here(self, function):
+    def run_here(self, function, address):
         self.ran += 1
         return maybeDeferred(function)
 
@@ -289,7 +289,7 @@ class PasswdFileTests(SynchronousTestCase):
         """
         waiting = []
 
-        def run_later(function):
+        def run_later(function, address):
             waiting.append(Deferred())
             return waiting[-1]
 
@@ -309,7 +309,7 @@ class PasswdFileTests(SynchronousTestCase):
         """
         waiting = []
 
-        def run_later(function):
+        def run_later(function, address):
             waiting.append((Deferred(), function))
             return waiting[-1][0]
 
@@ -336,7 +336,7 @@ class PasswdFileTests(SynchronousTestCase):
         """
         with open(self.path, "wb") as file:
             file.write(b"b\xf6b:{PLAIN}p\xe4ss\n")
-        checker = PasswdFile(self.path, lambda function: succeed(function()))
+        checker = PasswdFile(self.path, lambda function, address: succeed(function()))
         self.assertEqual(
             self.successResultOf(self.ask(checker, b"b\xf6b", b"p\xe4ss")), b"b\xf6b"
         )

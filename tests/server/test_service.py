@@ -4,19 +4,17 @@
 
 import io
 import sys
-import threading
 import traceback
 
 from twisted.application.service import IService
 from twisted.internet.defer import fail, succeed
 from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from extretr.server import service
-from extretr.server.service import HashingThreads, Listener, ListenFailedError
+from extretr.server.service import Listener, ListenFailedError
 
 
 class Port:
@@ -132,68 +130,3 @@ class ListenerTests(SynchronousTestCase):
         Who never listened can stop.
         """
         self.successResultOf(self.listener(Port()).stopService())
-
-
-class HashingThreadsTests(SynchronousTestCase):
-    """
-    A few threads.
-    """
-
-    def setUp(self):
-        reactor = MemoryReactorClock()
-        self.calls = []
-        reactor.callFromThread = lambda call, *arguments: self.calls.append(
-            (call, arguments)
-        )
-        self.threads = HashingThreads(reactor, 1)
-        self.threads.startService()
-        self.began = threading.Event()
-
-    def stop(self):
-        self.threads.stopService()
-        for call, arguments in self.calls:
-            call(*arguments)
-
-    def test_elsewhere(self):
-        """
-        A function runs in another thread, and its result comes back.
-        """
-        verifyObject(IService, self.threads)
-        names = []
-
-        def function():
-            names.append(threading.current_thread())
-            self.began.set()
-            return True
-
-        done = self.threads.run(function)
-        self.assertTrue(self.began.wait(30))
-        self.stop()
-        self.assertIsNot(names[0], threading.current_thread())
-        self.assertEqual(self.successResultOf(done), True)
-
-    def test_stopped(self):
-        """
-        What waits for a thread when the server stops is not run any more.
-        """
-        release = threading.Event()
-        ran = []
-
-        def function():
-            self.began.set()
-            return release.wait(30)
-
-        first = self.threads.run(function)
-        second = self.threads.run(lambda: ran.append(True) or True)
-        self.assertTrue(self.began.wait(30))
-        join = self.threads._pool.stop
-
-        def stop():
-            release.set()
-            join()
-
-        self.patch(self.threads._pool, "stop", stop)
-        self.stop()
-        self.assertEqual(self.successResultOf(first), True)
-        self.assertEqual(self.successResultOf(second), False)
-        self.assertEqual(ran, [])

@@ -203,7 +203,7 @@ class MakeServiceTests(TapTestCase):
         ):
             factory = self.factory(*self.mail(kind, *more))
             self.assertIsInstance(factory, MaildropFactory)
-            self.assertIsInstance(factory.portal.realm._store, store_class)
+            self.assertIsInstance(factory.portal.realm._original._store, store_class)
 
     def test_passwordsInClear(self):
         """

@@ -1,0 +1,102 @@
+"""
+How many sessions a user may have: asked when it is known who it is, before the maildrop
+is opened.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.cred.portal import IRealm
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from extretr.errors import LoginTooSoon, TooManyLogins
+from extretr.interfaces import IBrakes
+from extretr.server.meter import Meter
+
+
+def counted(
+    count: Callable[..., Any],
+    undo: Callable[..., Any],
+    *arguments: Any,
+    refused: Callable[[Any], bool] = bool,
+) -> "Deferred[Any]":
+    """
+    Have something counted, and give the answer; to cancel is to want it no more.
+
+    What is counted all the same, when nobody waits for the answer any longer, is taken
+    back when it comes.
+
+    Args:
+        count: counts it, and gives an answer or a Deferred of it.
+        undo: takes it back.
+        arguments: of both.
+        refused: whether an answer means that it was not counted.
+    """
+    answer: Deferred[Any] = Deferred()
+
+    def came(result: Any) -> None:
+        if not answer.called:
+            answer.callback(result)
+        elif not refused(result):
+            maybeDeferred(undo, *arguments).addErrback(_lost)
+
+    def failed(reason: Failure) -> None:
+        if not answer.called:
+            answer.errback(reason)
+
+    maybeDeferred(count, *arguments).addCallbacks(came, failed)
+    return answer
+
+
+def _lost(reason: Failure) -> None:
+    Logger(__name__).failure("nobody takes back what was counted", failure=reason)
+
+
+@implementer(IRealm)
+class BrakedRealm:
+    """
+    A realm whose users have so many sessions at once, and not too soon.
+    """
+
+    def __init__(self, original: IRealm, brakes: IBrakes, meter: Meter) -> None:
+        self._original = original
+        self._brakes = brakes
+        self._meter = meter
+
+    def requestAvatar(
+        self, avatarId: Any, mind: Any, *interfaces: Any
+    ) -> "Deferred[Any]":
+        """
+        Give the avatar, as the other realm does.
+
+        Raises:
+            LoginTooSoon, TooManyLogins: where a limit is reached.
+        """
+        return Deferred.fromCoroutine(self._enter(avatarId, mind, *interfaces))
+
+    async def _enter(self, user: Any, mind: Any, *interfaces: Any) -> Any:
+        brakes = self._brakes
+        limit = await counted(brakes.enter, brakes.leave, user)
+        if limit:
+            self._meter.refused(limit)
+            raise LoginTooSoon if limit == "login delay" else TooManyLogins
+        try:
+            asked: Deferred[Any] = maybeDeferred(
+                self._original.requestAvatar, user, mind, *interfaces
+            )
+            interface, avatar, logout = await asked
+        except BaseException:
+            self._leave(user)
+            raise
+
+        def leave() -> Any:
+            self._leave(user)
+            return logout()
+
+        return interface, avatar, leave
+
+    def _leave(self, user: Any) -> None:
+        maybeDeferred(self._brakes.leave, user).addErrback(_lost)

@@ -1,0 +1,163 @@
+"""
+Brakes and limits: the options of ``twistd extretr run`` for them.
+"""
+
+import math
+from typing import Any
+
+from twisted.python import usage
+
+from extretr.server.limits import Brakes, Limits
+from extretr.server.penalties import DELAYS
+from extretr.tap.one_line import OneLineOptions
+
+#: What is not worth an option each.
+FIXED = {
+    "mostFailures": 5,
+    "mostBadCommands": 20,
+    "mostOctetsOfStrangers": 128 * 1024,
+    "commandBurst": 500,
+}
+
+
+class LimitOptions(OneLineOptions):
+    """
+    The limits of a server, each of which may be 0: any number.
+    """
+
+    optParameters = [
+        ["max-connections", None, "5000", "Connections at once, in all."],
+        [
+            "max-per-address",
+            None,
+            "100",
+            "Connections at once from an address: an IPv4 one, or a /64 of IPv6.",
+        ],
+        ["max-per-user", None, "10", "Logins and sessions of a user at once."],
+        [
+            "max-logins-per-address",
+            None,
+            "20",
+            "Logins of an address that may wait, or be checked, at once.",
+        ],
+        [
+            "penalty",
+            None,
+            ",".join(f"{delay:g}" for delay in DELAYS),
+            "Seconds that a login waits after one failure of its address, two, and so"
+            " on; the same wrong password counts once.",
+        ],
+        [
+            "login-timeout",
+            None,
+            "60",
+            "Seconds from the connection to a login, however busy the client is.",
+        ],
+        [
+            "idle-timeout",
+            None,
+            "600",
+            "Seconds without a command after which a session is ended; RFC 1939 wants"
+            " 600 at least.",
+        ],
+        [
+            "stall-timeout",
+            None,
+            "300",
+            "Seconds without any acknowledgement after which a transfer is cut; one"
+            " that is slow is never cut.",
+        ],
+        [
+            "command-rate",
+            None,
+            "50",
+            "Commands a second in a session, not counting those for one message.",
+        ],
+        [
+            "login-delay",
+            None,
+            "0",
+            "Seconds from one login of a user to the next (LOGIN-DELAY).  Who was cut"
+            " off may come back at once.",
+        ],
+    ]
+
+    optFlags = [
+        ["limit-local", None, "Limit peers on this host too, as behind a proxy."],
+        [
+            "expire-never",
+            None,
+            "Announce EXPIRE NEVER: here is nobody else who removes mail.",
+        ],
+    ]
+
+    def postOptions(self) -> None:
+        """
+        Check what was given.
+
+        Raises:
+            UsageError: with one line that says what to do.
+        """
+        super().postOptions()
+        for option in (
+            "max-connections",
+            "max-per-address",
+            "max-per-user",
+            "max-logins-per-address",
+            "command-rate",
+            "login-delay",
+        ):
+            self[option] = _whole(option, self[option])
+        for option in ("login-timeout", "idle-timeout", "stall-timeout"):
+            self[option] = _seconds(option, self[option])
+        self["penalty"] = tuple(
+            _seconds("penalty", delay) for delay in self["penalty"].split(",") if delay
+        )
+
+
+def brakes_of(run: Any, reactor: Any) -> Brakes:
+    """
+    Give the brakes that the options *run* have.
+    """
+    limits = Limits(
+        connections=run["max-connections"],
+        per_address=run["max-per-address"],
+        per_user=run["max-per-user"],
+        logins_per_address=run["max-logins-per-address"],
+        login_delay=run["login-delay"],
+        delays=run["penalty"],
+    )
+    return Brakes(limits, reactor.seconds)
+
+
+def session_limits(run: Any, brakes: Any) -> dict[str, Any]:
+    """
+    Give the attributes of sessions that the options *run* have.
+    """
+    return {
+        **FIXED,
+        "brakes": brakes,
+        "limitsLocal": bool(run["limit-local"]),
+        "timeOut": run["idle-timeout"] or None,
+        "stallTimeOut": run["stall-timeout"] or None,
+        "loginTimeOut": run["login-timeout"] or None,
+        "commandRate": run["command-rate"],
+        "loginDelay": run["login-delay"],
+        "expire": b"NEVER" if run["expire-never"] else None,
+    }
+
+
+def _whole(option: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise usage.UsageError(f"--{option} is a whole number, 0 for any")
+    return int(text)
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if seconds < 0 or not math.isfinite(seconds):
+        raise usage.UsageError(f"--{option} is a number of seconds, 0 for any")
+    return seconds
