@@ -34,6 +34,7 @@ class Entry:
 
     #: Counted from 0, in the session in which it was listed.
     index: int
+    #: Behind that of another message that has the same comes a space, and a number.
     unique_id: bytes
     #: Octets, as the server's list has them.
     size: int
@@ -43,6 +44,13 @@ class Entry:
     header_only: bool = False
     #: Whether index and unique-id are known to be right in this session.
     confirmed: bool = True
+
+    @property
+    def listed_as(self) -> bytes:
+        """
+        The unique-id as the server has it.
+        """
+        return self.unique_id.partition(b" ")[0]
 
 
 class Renumbered(ExtRetrError):
@@ -78,9 +86,15 @@ async def list_maildrop(client: ResumingPOP3Client) -> list[Entry]:
     if len(size_of) != len(sizes) or size_of.keys() != dict(unique_ids).keys():
         raise ProtocolViolation("the server's lists of sizes and names do not agree")
     entries = []
+    met: Counter[bytes] = Counter()
     for index, unique_id in unique_ids:
         ambiguous = counts[unique_id] > 1
-        entries.append(Entry(index, unique_id, size_of[index], ambiguous))
+        met[unique_id] += 1
+        # Each is remembered by itself: to have delivered one is to have delivered one.
+        name = unique_id
+        if met[unique_id] > 1:
+            name += b" %d" % met[unique_id]
+        entries.append(Entry(index, name, size_of[index], ambiguous))
     return entries
 
 
@@ -139,7 +153,7 @@ async def confirm(
         raise reason from None
     wanted: list[Any] = []
     for entry in unsure:
-        wanted += [entry.unique_id, entry.size] if sizes else [entry.unique_id]
+        wanted += [entry.listed_as, entry.size] if sizes else [entry.listed_as]
     if answers != wanted:
         raise Renumbered
     for entry in unsure:

@@ -398,6 +398,34 @@ class NumberingTests(HostileCase):
         self.assertEqual(sorted(self.server.messages), [b"uid-1", b"uid-2"])
         self.assertIn("share", self.said(events.Warned)[0].text)
 
+    def test_sharedLater(self):
+        """
+        So it is where one comes later, or does not come in one run with the others,
+        and where one is deleted by others.
+        """
+
+        class Sharing(PlainSession):
+            def do_UIDL(self, word=None):
+                answer = super().do_UIDL(word)
+                return answer.replace(b"uid-1", b"uid-0").replace(b"uid-2", b"uid-0")
+
+        self.server.session = Sharing
+        first, second, third = (self.messages[b"uid-%d" % each] for each in range(3))
+        self.server.messages = {b"uid-0": first}
+        self.fetch(delete_after=3)
+        self.server.messages = {b"uid-0": first, b"uid-1": LONG, b"uid-2": third}
+        self.network.cuts = [None, Cut(down=20_000), Cut(down=1)]
+        self.assertRaises(GaveUp, self.fetch, delete_after=3, attempts=1)
+        self.fetch(delete_after=3)
+        self.assertDelivered(first, LONG, third)
+        self.network.clock.advance(4 * 86400)
+        self.fetch(delete_after=3)
+        self.assertEqual(len(self.server.messages), 3)
+        self.server.messages = {b"uid-2": third}
+        self.fetch(delete_after=3)
+        self.assertEqual(self.server.messages, {})
+        self.assertDelivered(first, LONG, third)
+
     def test_listsDisagree(self):
         """
         Lists that do not agree, or make no sense, are not believed.
