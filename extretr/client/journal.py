@@ -287,6 +287,9 @@ def _open(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = FULL")
         database.executescript(_SCHEMA)
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            text = f"the fetch journal cannot be written: {error}"
+            raise OSError(text) from error
         raise damaged(path.parent, error) from error
     return database
 

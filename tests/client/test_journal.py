@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from extretr.client import journal as module
 from extretr.client.journal import (
     FILTERED,
     HEADER,
@@ -153,6 +154,17 @@ class JournalTests(SynchronousTestCase):
         self.assertIn(str(path), str(caught.exception))
         self.assertEqual(path.read_bytes(), damage)
         path.unlink()
+        self.open().close()
+
+    def test_fullDiskAtFirst(self):
+        """
+        One that cannot be made, as the disk is full, is not damaged.
+        """
+        schema = module._SCHEMA
+        self.patch(module, "_SCHEMA", "PRAGMA max_page_count = 1;" + schema)
+        error = self.assertRaises(OSError, self.open)
+        self.assertIn("full", str(error))
+        self.patch(module, "_SCHEMA", schema)
         self.open().close()
 
     def test_fullDisk(self):
