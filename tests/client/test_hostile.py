@@ -410,7 +410,7 @@ class NumberingTests(HostileCase):
                 return answer.replace(b"uid-1", b"uid-0").replace(b"uid-2", b"uid-0")
 
         self.server.session = Sharing
-        first, second, third = (self.messages[b"uid-%d" % each] for each in range(3))
+        first, third = self.messages[b"uid-0"], self.messages[b"uid-2"]
         self.server.messages = {b"uid-0": first}
         self.fetch(delete_after=3)
         self.server.messages = {b"uid-0": first, b"uid-1": LONG, b"uid-2": third}
