@@ -39,6 +39,8 @@ class Engine(AdvancedPOP3Client):
     _why: Failure | None = None
     _lost: Failure | None = None
     _farewell = b""
+    # Whether the server was told that nothing more is wanted.
+    _quitting = False
     # What ends a rest, where one was taken.
     _resting: Any = None
 
@@ -152,8 +154,13 @@ class Engine(AdvancedPOP3Client):
 
     def timeoutConnection(self) -> None:
         """
-        Give a server up that has sent nothing for *timeout* seconds.
+        Give a server up that has sent nothing for *timeout* seconds, though asked to.
         """
+        is_over = self._quitting or self.transport.disconnecting
+        if not self._underWay and self.isUsable and not is_over:
+            # It is we who let it wait.
+            self.setTimeout(self.timeout)
+            return
         self._timedOut = True
         self._giveUp(Failure(TimeoutError(string="the server has fallen silent")))
 
@@ -192,7 +199,10 @@ class Engine(AdvancedPOP3Client):
             if self._underWay and (self._queued[0].alone or self._underWay[-1].alone):
                 return
             exchange = self._queued.popleft()
+            if not self._underWay:
+                self.resetTimeout()
             self._underWay.append(exchange)
+            self._quitting = exchange.command == b"QUIT"
             assert exchange.command is not None
             self.sendLine(exchange.command)
 

@@ -233,6 +233,31 @@ class EngineTests(ClientCase):
         self.failureResultOf(asked, TimeoutError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_idle(self):
+        """
+        A server that was asked for nothing is not silent, and has all the time for the
+        next answer; one that is to hang up has to.
+        """
+        self.clock.pump([59, 59, 59])
+        asked = self.client.noop()
+        self.clock.advance(59)
+        self.assertFalse(self.transport.disconnecting)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.disconnecting)
+        self.lose()
+        self.failureResultOf(asked, TimeoutError)
+        self.setUp()
+        self.client.quit()
+        self.say(b"+OK\r\n")
+        self.clock.pump([59, 1])
+        self.assertTrue(self.transport.disconnecting)
+        self.setUp()
+        self.transport.loseConnection()
+        aborted = []
+        self.transport.abortConnection = lambda: aborted.append(self.clock.seconds())
+        self.clock.pump([59, 1])
+        self.assertEqual(aborted, [60])
+
     def test_lost(self):
         """
         All that is not answered fails when the connection is lost, and so does what is
