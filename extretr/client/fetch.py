@@ -121,6 +121,8 @@ class Fetch:
             self._waiting.cancel()
         if self._client is not None:
             self._client.abort()
+        for asking in tuple(self._work.asking):
+            asking.cancel()
 
     async def _run(self) -> None:
         work = self._work

@@ -2,7 +2,9 @@
 One message: asked for, downloaded from where it stopped, or left on the server.
 """
 
-from twisted.internet.defer import maybeDeferred
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.mail.pop3 import LineTooLong
 
 from extretr.client.batch import Arrived
@@ -16,6 +18,9 @@ from extretr.client.work import NotTold, Work
 
 #: Octets of a header that is asked for without its message.
 MOST_HEADER = 1024 * 1024
+
+#: Filters that run at once.
+FILTERS = 4
 
 _END = b"\r\n\r\n"
 
@@ -38,6 +43,7 @@ class Messages:
         self._client = client
         self._work = work
         self._resuming = resuming
+        self._filters = DeferredSemaphore(FILTERS)
 
     async def fetch(self, entry: Entry) -> Arrived | None:
         """
@@ -67,7 +73,12 @@ class Messages:
         work = self._work
         if work.wanted is not None and entry.unique_id not in work.passed:
             header = InMemory(await self._header(entry))
-            wanted = await maybeDeferred(work.wanted, header)
+            asking: Deferred[Any] = self._filters.run(work.wanted, header)
+            work.asking.add(asking)
+            try:
+                wanted = await asking
+            finally:
+                work.asking.discard(asking)
             work.gained += 1
             if not wanted:
                 self._leave(entry, "the filter does not want it")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
+
 from extretr.client.download import Source
 from extretr.client.events import Event
 from extretr.client.journal import Delivered, Journal
@@ -111,6 +113,8 @@ class Work:
     doubted: set[bytes] = field(default_factory=set)
     #: Messages that are left alone in this run.
     skipped: set[bytes] = field(default_factory=set)
+    #: What the filter is asked just now.
+    asking: "set[Deferred[Any]]" = field(default_factory=set)
     #: Messages that the filter wants: it is not asked again after a reconnect.
     passed: set[bytes] = field(default_factory=set)
     #: Whether nothing is left to do but to quit.

@@ -142,6 +142,31 @@ class FetchTests(FetchCase):
         self.assertDelivered(*SHORT.values())
         self.assertEqual(len(asked), 3)
 
+    def test_fewFilters(self):
+        """
+        However many headers come at once, few filters run at once.
+        """
+        running, most = set(), 0
+
+        def wanted(header):
+            nonlocal most
+            answer = Deferred()
+            running.add(answer)
+            most = max(most, len(running))
+
+            def end():
+                running.discard(answer)
+                answer.callback(True)
+
+            self.network.clock.callLater(1, end)
+            return answer
+
+        for number in range(40):
+            self.server.messages[b"more-%d" % number] = b"Subject: %d\n\n" % number
+        self.fetch(wanted=wanted)
+        self.assertEqual(len(self.target.messages), 43)
+        self.assertIn(most, range(1, 5))
+
     def test_filterGains(self):
         """
         A connection that brings nothing but what the filter does not want is not in
@@ -216,6 +241,20 @@ class StopTests(FetchCase):
         self.fetch()
         self.assertDelivered(*SHORT.values())
         self.assertGreater(self.said(events.Started)[-1].resumed_at, 2000)
+
+    def test_filter(self):
+        """
+        So is a filter that does not answer.
+        """
+        ended = []
+
+        def wanted(header):
+            return Deferred(ended.append)
+
+        self.assertRaises(Stopped, self.fetch, stopping=True, wanted=wanted)
+        self.assertGreater(len(ended), 0)
+        self.fetch()
+        self.assertDelivered(*SHORT.values())
 
     def test_waiting(self):
         """
