@@ -12,7 +12,7 @@ from twisted.mail.pop3 import LineTooLong
 from twisted.python.failure import Failure
 
 from extretr.client.exchange import Exchange, Refused, status_of
-from extretr.client.refusals import NotOffered
+from extretr.client.refusals import NotOffered, ProtocolViolation
 from extretr.sasl import Mechanism, OAuthBearer, Plain, SaslError, ScramSha256, XOAuth2
 
 #: What `mechanism_for` knows.  "auto" takes the best that is offered and takes a
@@ -97,6 +97,9 @@ class Authentication(Exchange):
             line, octets = split
             if line != b"+" and not line.startswith(b"+ "):
                 return self._conclude(line, octets)
+            if self._failed is not None:
+                # It was told to stop.  Nobody goes on so for ever.
+                raise ProtocolViolation("the server does not end the login")
             if len(line) > _CHALLENGE_LIMIT:
                 raise LineTooLong("the server sent a line that is far too long")
             self._respond(line[2:])

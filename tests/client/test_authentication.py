@@ -8,7 +8,11 @@ from scramp import ScramMechanism
 from twisted.internet.error import ConnectionDone
 from twisted.mail.pop3 import LineTooLong
 
-from extretr.client.refusals import NotAuthenticated, NotOffered
+from extretr.client.refusals import (
+    NotAuthenticated,
+    NotOffered,
+    ProtocolViolation,
+)
 from extretr.sasl import Plain, SaslError
 from tests.client.test_protocol import ClientCase
 
@@ -113,6 +117,17 @@ class ConversationTests(AuthenticationCase):
         self.assertEqual(last, b"\r\n")
         self.say(b"+OK in\r\n")
         self.assertEqual(self.successResultOf(asked), b"in")
+
+    def test_endless(self):
+        """
+        A server that goes on with challenges when it was told to stop is given up.
+        """
+        asked = self.login("plain")
+        self.assertEqual(self.say(b"+ \r\n"), b"*\r\n")
+        self.assertEqual(self.say(b"+ \r\n"), b"")
+        self.assertTrue(self.transport.disconnecting)
+        self.lose()
+        self.failureResultOf(asked, ProtocolViolation)
 
     def test_scramUnproved(self):
         """
