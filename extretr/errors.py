@@ -207,6 +207,15 @@ class NotAllDeleted(Refusal):
     text = b"some deleted messages not removed"
 
 
+class NeedsUTF8(Refusal):
+    """
+    The header of the message has UTF-8, and the client is not in UTF-8 mode (RFC 6856).
+    """
+
+    response_code = b"UTF8"
+    text = b"the message needs UTF-8 mode"
+
+
 class UnsafeUser(ExtRetrError):
     """
     A user name that must never become part of a path.

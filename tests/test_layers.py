@@ -72,7 +72,8 @@ ROOMS = [
 #: The one module that a library, or the reactor, is let into.
 MADE_FOR = {
     "server.schemes": {"passlib"},
-    "server.tls": {"OpenSSL", "cryptography", "twisted.internet.ssl"},
+    "server.certificates": {"cryptography"},
+    "server.tls": {"OpenSSL", "twisted.internet.ssl"},
     "cli.fetch": {"twisted.internet.reactor"},
     "client.account": {"idna"},
     "client.connection": {"OpenSSL", "service_identity"},

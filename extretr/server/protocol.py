@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from extretr.errors import BadSyntax, NoSuchMessage
 from extretr.interfaces import ISeekableMessage
-from extretr.server.braking import BrakesMixin
+from extretr.server.language import LanguageMixin
 from extretr.server.transfer import MessageBlocks, line_blocks
 from extretr.syntax import as_unique_id, parse_index, parse_number, printable, success
 from extretr.wire import LineCounter
@@ -30,7 +30,7 @@ BAD_NUMBER_OR_OFFSET = b"Bad message number or offset argument"
 LINES_A_TURN = 1000
 
 
-class ExtendedRETRMixin(BrakesMixin):
+class ExtendedRETRMixin(LanguageMixin):
     """
     RETR with an offset, and RFC 1939 as it is written, for any POP3 server class.
 
@@ -177,7 +177,7 @@ class ExtendedRETRMixin(BrakesMixin):
         if held:
             # A resumed download sees by the size that the message is the same.
             text += b" (%d to come)" % (message.size - held)
-        opened = message.openAt(held)
+        opened = self._openAt(message, held)
         sent = self._send(index, MessageBlocks(success(text), opened))
         self.savedOctets += held
         return sent
@@ -211,7 +211,7 @@ class ExtendedRETRMixin(BrakesMixin):
             self.failResponse(BAD_NUMBER)
             return
         greeting = success(b"Top of message follows")
-        blocks = MessageBlocks(greeting, message.openAt(0), counter)
+        blocks = MessageBlocks(greeting, self._openAt(message, 0), counter)
         sending = self._send(index, blocks)
         if sending is not None:
             await sending

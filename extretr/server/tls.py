@@ -7,17 +7,9 @@ after the other.
 """
 
 import os
-import re
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakSet
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
 from OpenSSL.crypto import X509, PKey
 from OpenSSL.SSL import Connection, Context
 from OpenSSL.SSL import Error as OpenSSLError
@@ -26,41 +18,15 @@ from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from extretr.errors import ExtRetrError
+from extretr.server.certificates import (
+    CertificateError,
+    Pair,
+    read_certificates,
+    read_pair,
+)
 
 #: Seconds between two looks at the files, at least.
 LOOK_AGAIN_AFTER = 5.0
-
-_KEY = re.compile(
-    rb"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY", re.S
-)
-
-
-class CertificateError(ExtRetrError):
-    """
-    A certificate or key that cannot be used; its text is for the administrator.
-    """
-
-
-class _Pair(NamedTuple):
-    """
-    What handshakes use, and from when to when it is valid.
-    """
-
-    context: Context
-    begins: datetime
-    ends: datetime
-
-    def invalidity(self) -> str | None:
-        """
-        Tell why clients will not take the certificate today, None where they may.
-        """
-        now = datetime.now(UTC)
-        if now > self.ends:
-            return f"has expired on {self.ends:%Y-%m-%d at %H:%M} UTC"
-        if now < self.begins:
-            return f"is not valid before {self.begins:%Y-%m-%d at %H:%M} UTC"
-        return None
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -102,21 +68,14 @@ class ServerTLS:
         self._looked = clock.seconds()
         # What the files were before they were read: a change meanwhile is one.
         self._tried = self._versions()
-        self._pair = self._load()
-
-    @property
-    def ends(self) -> datetime:
-        """
-        When the certificate that is in use expires.
-        """
-        return self._pair.ends
+        self.pair, self._context = self._load()
 
     @property
     def invalidity(self) -> str | None:
         """
         Why clients will not take the certificate today; None where they may.
         """
-        why = self._pair.invalidity()
+        why = self.pair.invalidity()
         return why and f"the certificate in {self._certificate} {why}"
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> Connection:
@@ -127,34 +86,37 @@ class ServerTLS:
         if now - self._looked >= LOOK_AGAIN_AFTER:
             self._looked = now
             if self._versions() != self._tried:
-                self.reload()
-        return Connection(self._pair.context, None)
+                self._reloadChanged()
+        return Connection(self._context, None)
 
-    def reload(self) -> bool:
+    def reload(self) -> str:
         """
-        Read the files again; keep what is in use, and log it, where that fails.
+        Read the files again, and tell until when the certificate is valid.
 
-        Returns:
-            Whether what they hold is in use now.
+        Raises:
+            CertificateError: where they cannot be used; what was read before stays.
         """
         self._tried = self._versions()
+        pair, context = self._load()
+        why = pair.invalidity()
+        if why is not None:
+            raise CertificateError(f"the certificate in {self._certificate} {why}")
+        self.pair, self._context = pair, context
+        return f"valid until {pair.ends:%Y-%m-%d}"
+
+    def _reloadChanged(self) -> None:
         try:
-            pair = self._load()
-            why = pair.invalidity()
-            if why is not None:
-                raise CertificateError(f"the certificate in {self._certificate} {why}")
+            found = self.reload()
         except CertificateError as error:
             self._log.error(
                 "{error}: the certificate that is in use stays", error=error
             )
-            return False
-        self._pair = pair
-        self._log.info(
-            "the certificate in {path} is in use, valid until {ends}",
-            path=self._certificate,
-            ends=pair.ends.isoformat(),
-        )
-        return True
+        else:
+            self._log.info(
+                "the certificate in {path} was renewed, {found}",
+                path=self._certificate,
+                found=found,
+            )
 
     def verifiedCertificate(self, connection: Any) -> X509 | None:
         """
@@ -175,28 +137,18 @@ class ServerTLS:
             if path
         ]
 
-    def _load(self) -> _Pair:
-        chain = _certificates(self._certificate, _read(self._certificate))
-        key = self._readKey()
-        if not _belongs(key, chain[0]):
-            if any(_belongs(key, other) for other in chain[1:]):
-                raise CertificateError(
-                    f"{self._certificate}: the server's own certificate must come first"
-                )
-            raise CertificateError(
-                f"the key in {self._key} does not belong to the certificate in"
-                f" {self._certificate}"
-            )
+    def _load(self) -> tuple[Pair, Context]:
+        pair = read_pair(self._certificate, self._key)
         authorities = None
         if self._authorities:
             authorities = [
                 X509.from_cryptography(each)
-                for each in _certificates(self._authorities, _read(self._authorities))
+                for each in read_certificates(self._authorities)
             ]
-        own, *others = map(X509.from_cryptography, chain)
+        own, *others = map(X509.from_cryptography, pair.chain)
         try:
             context = CertificateOptions(
-                privateKey=PKey.from_cryptography_key(key),
+                privateKey=PKey.from_cryptography_key(pair.key),
                 certificate=own,
                 extraCertChain=others,
                 verify=authorities is not None,
@@ -210,24 +162,7 @@ class ServerTLS:
             ) from None
         if authorities is not None:
             self._verifying.add(context)
-        return _Pair(
-            context, chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
-        )
-
-    def _readKey(self) -> Any:
-        found = _KEY.search(_read(self._key))
-        if found is None:
-            hint = ": name its file by --key" if self._key == self._certificate else ""
-            raise CertificateError(f"{self._key} holds no private key{hint}")
-        try:
-            return load_pem_private_key(found[0] + b"-----\n", None)
-        except TypeError:
-            raise CertificateError(
-                f"the key in {self._key} has a passphrase, which a server cannot type:"
-                " store it without ('openssl pkey')"
-            ) from None
-        except Exception:
-            raise CertificateError(f"the key in {self._key} cannot be read") from None
+        return pair, context
 
 
 def _version(path: str) -> Any:
@@ -236,27 +171,6 @@ def _version(path: str) -> Any:
     except OSError as error:
         return error.errno
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise CertificateError(f"{path}: {error.strerror}") from None
-
-
-def _certificates(path: str, pem: bytes) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        raise CertificateError(f"{path} holds no certificate in PEM") from None
-
-
-def _belongs(key: Any, certificate: x509.Certificate) -> bool:
-    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    ours: bytes = key.public_key().public_bytes(*form)
-    return ours == certificate.public_key().public_bytes(*form)
 
 
 def _reason(error: Exception) -> str:

@@ -62,12 +62,15 @@ def run_service(run: Any, reactor: Any) -> IService:
     for checker in checkers:
         if isinstance(checker, PasswdFile):
             reloads.add(checker.name, checker.reload)
+    if tls is not None:
+        reloads.add("certificate", tls.reload)
     brakes, meter = brakes_of(run, reactor), Meter()
     realm = BrakedRealm(MaildropRealm(store), brakes, meter)
     factory = MaildropFactory(
         Portal(realm, checkers),
         requireTLS=not run["allow-plaintext"],
         tls=tls,
+        strictUTF8=bool(run["strict-utf8"]),
         meter=meter,
         **session_limits(run, brakes),
     )

@@ -51,6 +51,12 @@ for the users file."""
             None,
             "Take passwords without TLS from other hosts too.",
         ],
+        [
+            "strict-utf8",
+            None,
+            "Hold messages with UTF-8 in their header back from clients that have not"
+            " said UTF8 (RFC 6856). [default: everybody gets them as they are]",
+        ],
     ]
 
     def __init__(self) -> None:

@@ -78,7 +78,8 @@ def tls_of(run: Any, reactor: Any) -> Any:
     if not run["certificate"]:
         return None
     # It takes memory that a server without TLS need not have.
-    from extretr.server.tls import CertificateError, ServerTLS
+    from extretr.server.certificates import CertificateError
+    from extretr.server.tls import ServerTLS
 
     try:
         tls = ServerTLS(reactor, run["certificate"], run["key"], run["client-ca"])

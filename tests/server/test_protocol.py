@@ -566,7 +566,10 @@ class CapabilityTests(DialogueTestCase):
     CAPA tells what is so (RFC 2449; spec reading 13).
     """
 
-    wanted = [b"TOP", b"USER", b"UIDL", b"PIPELINING", b"RESP-CODES", b"EXT-RETR"]
+    wanted = [
+        *(b"TOP", b"USER", b"UIDL", b"PIPELINING", b"RESP-CODES", b"EXT-RETR"),
+        *(b"UTF8", b"LANG"),
+    ]
 
     def test_bothStates(self):
         """

@@ -25,7 +25,9 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from extretr.server.tls import LOOK_AGAIN_AFTER, CertificateError, ServerTLS
+from extretr.server import certificates
+from extretr.server.certificates import CertificateError
+from extretr.server.tls import LOOK_AGAIN_AFTER, ServerTLS
 from tests.certificates import Authority
 from tests.server.memory_tls import client_context
 
@@ -234,11 +236,11 @@ class RenewalTests(CertificateCase):
         """
         New handshakes show a renewed certificate, after some seconds at the latest.
         """
-        ended = self.tls.ends
+        ended = self.tls.pair.ends
         self.write(self.second)
         self.assertEqual(self.served(self.tls), [self.first.certificate])
         self.assertEqual(self.later(), [self.second.certificate])
-        self.assertGreater(self.tls.ends, ended)
+        self.assertGreater(self.tls.pair.ends, ended)
         self.assertEqual(self.errors(), 0)
 
     def test_reload(self):
@@ -246,7 +248,7 @@ class RenewalTests(CertificateCase):
         Or at once, on request.
         """
         self.write(self.second)
-        self.assertTrue(self.tls.reload())
+        self.assertRegex(self.tls.reload(), r"^valid until \d{4}-\d\d-\d\d$")
         self.assertEqual(self.served(self.tls), [self.second.certificate])
 
     def test_looks(self):
@@ -287,16 +289,16 @@ class RenewalTests(CertificateCase):
         """
         So is one that is replaced between the reading of the one and of the other.
         """
-        read = self.tls._readKey
+        read = certificates.read_key
 
-        def meanwhile():
+        def meanwhile(path, alone):
             self.write(self.second)
-            return read()
+            return read(path, alone)
 
         self.replace(self.certificate, self.first.certificate)
-        self.patch(self.tls, "_readKey", meanwhile)
+        self.patch(certificates, "read_key", meanwhile)
         self.assertEqual(self.later(), [self.first.certificate])
-        self.patch(self.tls, "_readKey", read)
+        self.patch(certificates, "read_key", read)
         self.assertEqual(self.later(), [self.second.certificate])
 
     def test_broken(self):
@@ -311,8 +313,8 @@ class RenewalTests(CertificateCase):
         self.certificate.write_bytes(self.second.certificate[:300])
         self.assertEqual(self.later(), [self.first.certificate])
         self.assertEqual(self.errors(), 1)
-        self.assertFalse(self.tls.reload())
-        self.assertEqual(self.errors(), 1)
+        self.assertRaises(CertificateError, self.tls.reload)
+        self.assertEqual(self.served(self.tls), [self.first.certificate])
         os.unlink(self.certificate)
         for _ in range(3):
             self.assertEqual(self.later(), [self.first.certificate])
