@@ -12,7 +12,9 @@ from passlib.context import CryptContext
 from passlib.hash import (
     argon2,
     bcrypt,
+    des_crypt,
     ldap_salted_sha1,
+    md5_crypt,
     sha256_crypt,
     sha512_crypt,
 )
@@ -20,9 +22,10 @@ from passlib.hash import (
 #: bcrypt reads no more of a password; crypt(3) and Dovecot cut it off there.
 BCRYPT_OCTETS = 72
 
-# The backends load lazily, and not safely from two threads at once.
-argon2.set_backend()
-bcrypt.set_backend()
+# The backends load lazily, and not safely from two threads at once, nor where the
+# privileges are gone by which they can be read.
+for _handler in (argon2, bcrypt, des_crypt, md5_crypt, sha256_crypt, sha512_crypt):
+    _handler.set_backend()
 
 #: What crypt(3) knows by the look of the hash alone.
 _CRYPT = CryptContext(

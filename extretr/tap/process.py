@@ -2,6 +2,7 @@
 What a server's process does beside serving: signals, systemd, and its end.
 """
 
+import codecs
 import os
 from functools import partial
 from typing import Any
@@ -12,6 +13,17 @@ from extretr.server.graceful import GracefulStop
 from extretr.server.reloading import Reloads
 from extretr.server.signals import Signals
 from extretr.server.systemd import Notifier
+
+#: Codecs that are first used by a session.
+_CODECS = ("ascii", "latin-1", "utf-8", "idna")
+
+
+def preload() -> None:
+    """
+    Load what is loaded late while its files, outside a chroot perhaps, can be read.
+    """
+    for name in _CODECS:
+        codecs.lookup(name)
 
 
 def process_services(
@@ -24,6 +36,7 @@ def process_services(
     """
     Add to *service* what looks after the process, as the options *run* have it.
     """
+    preload()
     systemd = Notifier(reactor, os.environ, run["stop-after"])
     stop = GracefulStop(reactor, sessions, run["stop-after"])
     reload = partial(systemd.reloading, reloads.reload)

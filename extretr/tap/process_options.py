@@ -32,6 +32,10 @@ class ProcessOptions(OneLineOptions):
             UsageError: with one line that says what to do.
         """
         super().postOptions()
+        twistd = getattr(getattr(self, "parent", None), "parent", None) or {}
+        if not self["mail"] and (twistd.get("uid") or twistd.get("gid")):
+            # The sample maildrop is made, and owned, by who starts the server.
+            raise usage.UsageError("--uid and --gid need --mail")
         self["stop-after"] = _seconds("--stop-after", self["stop-after"])
 
 
