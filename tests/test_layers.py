@@ -71,6 +71,7 @@ ROOMS = [
 
 #: The one module that a library, or the reactor, is let into.
 MADE_FOR = {
+    "server.proxied": {"twisted.protocols.policies"},
     "server.schemes": {"passlib"},
     "server.certificates": {"cryptography"},
     "server.tls": {"OpenSSL", "twisted.internet.ssl"},

@@ -19,6 +19,7 @@ from extretr.server.entering import BrakedRealm
 from extretr.server.factory import MaildropFactory, MaildropRealm
 from extretr.server.hashing import HashingThreads
 from extretr.server.meter import Meter
+from extretr.server.proxied import ProxiedFactory
 from extretr.server.reloading import Reloads
 from extretr.server.service import Listener
 from extretr.server.turns import cooperating
@@ -87,11 +88,20 @@ def run_service(run: Any, reactor: Any) -> IService:
 
 
 def _listener(option: str, description: str, factory: Any, reactor: Any) -> Listener:
+    inner = description.removeprefix("haproxy:")
+    if inner != description:
+        if inner.startswith(("ssl:", "tls:")):
+            # A proxy speaks for its client first, before any TLS.
+            raise SystemExit(
+                f"extretr: {option} {description}: use --certificate and"
+                " --listen-tls haproxy:tcp:..."
+            )
+        factory = ProxiedFactory(reactor, factory)
     try:
-        endpoint = serverFromString(reactor, description)
+        endpoint = serverFromString(reactor, inner)
     except Exception as error:
         raise SystemExit(
-            f"extretr: {option} {description}: {_why_not(description, error)}"
+            f"extretr: {option} {description}: {_why_not(inner, error)}"
         ) from None
     return Listener(description, endpoint, factory)
 
