@@ -22,6 +22,7 @@ SERVER = STORES | {
     "twisted.application.service",
     "twisted.cred",
     "twisted.internet.address",
+    "twisted.internet.error",
     "twisted.internet.interfaces",
     "twisted.internet.protocol",
     "twisted.internet.task",
@@ -72,6 +73,7 @@ ROOMS = [
 #: The one module that a library, or the reactor, is let into.
 MADE_FOR = {
     "server.proxied": {"twisted.protocols.policies"},
+    "server.certificate_users": {"cryptography"},
     "server.schemes": {"passlib"},
     "server.certificates": {"cryptography"},
     "server.tls": {"OpenSSL", "twisted.internet.ssl"},

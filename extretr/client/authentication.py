@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ISSLTransport
 from twisted.mail.pop3 import LineTooLong
 from twisted.python.failure import Failure
 
 from extretr.client.exchange import Exchange, Refused, status_of
 from extretr.client.refusals import NotOffered, ProtocolViolation
 from extretr.sasl import Mechanism, OAuthBearer, Plain, SaslError, ScramSha256, XOAuth2
+from extretr.sasl.binding import bindings_of
 
 #: What `mechanism_for` knows.  "auto" takes the best that is offered and takes a
 #: password; "user" is USER and PASS; "apop" is for the caller.
@@ -48,8 +50,11 @@ def mechanism_for(
     # Twisted's own tests have a line that is not split.
     words = listed.split() if isinstance(listed, bytes) else listed
     names = {word.upper() for word in words}
+    binding = _binding_of(client)
+    plus = b"SCRAM-SHA-256-PLUS" in names
+    scram = b"SCRAM-SHA-256" in names or (plus and binding is not None)
     if wanted == "auto":
-        if b"SCRAM-SHA-256" in names:
+        if scram:
             wanted = "scram-sha-256"
         elif b"PLAIN" in names:
             wanted = "plain"
@@ -58,10 +63,10 @@ def mechanism_for(
     if wanted == "user":
         # Servers without CAPA do not list USER, and nearly all have it.
         return None
-    if wanted.upper().encode() not in names:
+    if wanted == "scram-sha-256" and scram:
+        return ScramSha256(user, secret, binding, plus=plus)
+    if wanted == "scram-sha-256" or wanted.upper().encode() not in names:
         raise NotOffered(f"the server does not offer to log in by {wanted.upper()}")
-    if wanted == "scram-sha-256":
-        return ScramSha256(user, secret)
     if wanted == "plain":
         return Plain(user, secret)
     if wanted == "xoauth2":
@@ -69,6 +74,19 @@ def mechanism_for(
     peer = client.transport.getPeer()
     host = client.hostname or getattr(peer, "host", "")
     return OAuthBearer(user, secret, host, getattr(peer, "port", 0))
+
+
+def _binding_of(client: Any) -> tuple[str, bytes] | None:
+    """
+    Give the best channel binding of a client's connection, None without TLS.
+    """
+    if not client.isSecure or not ISSLTransport.providedBy(client.transport):
+        return None
+    transport: Any = client.transport
+    connection = transport.getHandle()
+    if not hasattr(connection, "export_keying_material"):
+        return None
+    return next(iter(bindings_of(connection, server=False).items()), None)
 
 
 class Authentication(Exchange):

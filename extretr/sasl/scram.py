@@ -5,6 +5,7 @@ SCRAM-SHA-256 on the server's side (RFC 5802, RFC 7677), and the keys that it kn
 import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from secrets import token_bytes
 from typing import Any, NamedTuple, Self
 
 from scramp import ScramException, ScramMechanism
@@ -18,6 +19,9 @@ ITERATIONS = 15_000
 #: What scramp takes: fewer are weak, and more would keep a client busy for long.
 _LEAST_ITERATIONS = 4096
 _MOST_ITERATIONS = 10_000_000
+
+#: Octets in salts that are made here, as in those that Dovecot makes.
+SALT_OCTETS = 16
 
 _LEAST_SALT_OCTETS = 12
 _KEY_OCTETS = 32
@@ -76,6 +80,7 @@ class ScramKeys(NamedTuple):
             ValueError: where the password is none that SCRAM takes (RFC 4013).
         """
         mechanism = ScramMechanism("SCRAM-SHA-256")
+        salt = token_bytes(SALT_OCTETS) if salt is None else salt
         try:
             text = password.decode("utf-8")
             made = mechanism.make_auth_info(text, iterations, salt)
@@ -84,8 +89,8 @@ class ScramKeys(NamedTuple):
             made = None
         if made is None:
             raise ValueError("SCRAM takes only passwords in UTF-8 without controls")
-        new_salt, stored_key, server_key, _ = made
-        return cls(iterations, new_salt, stored_key, server_key)
+        _, stored_key, server_key, _ = made
+        return cls(iterations, salt, stored_key, server_key)
 
     def matches(self, password: bytes) -> bool:
         """

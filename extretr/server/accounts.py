@@ -8,37 +8,28 @@ that has nothing but bad lines, keeps the accounts of the old one.
 import os
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from secrets import token_bytes
+from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from extretr.errors import StoreUnavailable
-from extretr.server.schemes import SCHEMES
+from extretr.errors import LoginUnavailable
+from extretr.sasl.scram import ScramKeys
+from extretr.server.credentials import IChangingChecker, IScram
+from extretr.server.proofs import Proofs, Run
+from extretr.server.schemes import FOR_SCRAM, SCHEMES, Account
 
 #: Slow verifications that may wait for a thread; more are told to try again.
 MOST_WAITING = 100
 
-#: Runs a function somewhere, in the turn of an address, and gives a Deferred of its
-#: result.
-Run = Callable[[Callable[[], bool], str], "Deferred[bool]"]
-
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _SECRET = re.compile(r"\A\{(?P<scheme>[A-Za-z0-9.-]+)\}(?P<hash>.*)\Z", re.DOTALL)
-
-
-class Account(NamedTuple):
-    """
-    What the file says of a user.
-    """
-
-    scheme: str
-    hash: str
 
 
 def parse_line(line: bytes) -> tuple[bytes, Account] | None:
@@ -63,24 +54,30 @@ def parse_line(line: bytes) -> tuple[bytes, Account] | None:
         account = Account(found["scheme"].upper(), found["hash"])
     if not account.hash:
         raise ValueError("it has no password")
+    if account.scheme == "SCRAM-SHA-256":
+        ScramKeys.parse(account.hash)
     return user, account
 
 
-@implementer(ICredentialsChecker)
+@implementer(ICredentialsChecker, IChangingChecker)
 class PasswdFile:
     """
     Checks names and passwords against a passwd-file.
     """
 
-    credentialInterfaces = (IUsernamePassword,)
+    credentialInterfaces: tuple[Any, ...] = (IUsernamePassword, IScram)
 
     _log = Logger()
 
-    def __init__(self, path: str, run: Run) -> None:
+    def __init__(
+        self, path: str, run: Run, *, apop: bool = False, key: bytes | None = None
+    ) -> None:
         """
         Args:
             path: the file.
             run: runs a slow verification where it does not stall other sessions.
+            apop: whether APOP is checked too, of users whose password is in clear.
+            key: what the salts of users without one are derived from; random for None.
 
         Raises:
             OSError: where the file cannot be read.
@@ -90,6 +87,12 @@ class PasswdFile:
         self.name = f"users file {path}"
         self._run = run
         self._waiting = 0
+        self._proofs = Proofs(token_bytes(32) if key is None else key, self._inThread)
+        if apop:
+            self.credentialInterfaces = (
+                *self.credentialInterfaces,
+                IUsernameHashedPassword,
+            )
         self._version = self._stat()
         self._take(self._read()[0])
 
@@ -101,6 +104,32 @@ class PasswdFile:
         long.
         """
         self._refresh()
+        if IScram.providedBy(credentials):
+            found = self._accounts.get(credentials.username)
+            proving = self._proofs.prove(credentials, found, self._able)
+            return Deferred.fromCoroutine(proving)
+        if IUsernameHashedPassword.providedBy(credentials):
+            found = self._accounts.get(credentials.username)
+            return self._proofs.compare(credentials, found)
+        return self._checkPassword(credentials)
+
+    def knows(self, user: bytes) -> bool:
+        """
+        Tell whether the file has a line for a user.
+        """
+        self._refresh()
+        return user in self._accounts
+
+    def checks(self, interface: Any) -> bool:
+        """
+        Tell whether every user can log in so: see `IChangingChecker`.
+        """
+        self._refresh()
+        if interface is IScram:
+            return 0 < len(self._able) == len(self._accounts)
+        return True
+
+    def _checkPassword(self, credentials: Any) -> Any:
         user = credentials.username
         found = self._accounts.get(user)
         account = found
@@ -118,7 +147,7 @@ class PasswdFile:
             return user
 
         def broken(reason: Failure) -> bool:
-            if reason.check(StoreUnavailable):
+            if reason.check(LoginUnavailable):
                 return reason  # type: ignore[return-value]
             # A hash that cannot be verified is refused as a wrong password is.  A
             # peer that hung up meanwhile has cancelled it.
@@ -169,14 +198,20 @@ class PasswdFile:
         scheme = SCHEMES[account.scheme]
         if not scheme.slow:
             return maybeDeferred(scheme.verify, password, account.hash)
+        return self._inThread(lambda: scheme.verify(password, account.hash), address)
+
+    def _inThread(self, function: Callable[[], Any], address: str) -> "Deferred[Any]":
+        """
+        Run a function that takes long, in the turn of an address; give its result.
+        """
         if self._waiting >= MOST_WAITING:
             return maybeDeferred(_tooMany)
         self._waiting += 1
-        verified: Deferred[bool] = Deferred()
+        verified: Deferred[Any] = Deferred()
 
-        def verify() -> bool:
+        def verify() -> Any:
             # Nobody waits for the result where the peer has hung up.
-            return not verified.called and scheme.verify(password, account.hash)
+            return False if verified.called else function()
 
         def done(result: Any) -> Any:
             self._waiting -= 1
@@ -219,6 +254,7 @@ class PasswdFile:
     def _take(self, accounts: dict[bytes, Account]) -> None:
         self._accounts = accounts
         self._usable = [each for each in accounts.values() if each.scheme in SCHEMES]
+        self._able = [each for each in self._usable if each.scheme in FOR_SCRAM]
 
     def _read(self) -> tuple[dict[bytes, Account], int]:
         """
@@ -255,4 +291,4 @@ class PasswdFile:
 
 
 def _tooMany() -> bool:
-    raise StoreUnavailable
+    raise LoginUnavailable

@@ -70,6 +70,8 @@ class AuthMixin(LoginMixin):
         """
         Log in at the portal by other credentials than name and password.
         """
+        # Slow checks have their turn by address.
+        credentials.address = self.address
         return self.portal.login(credentials, self.session, pop3.IMailbox)
 
     def _challengers(self) -> Mapping[bytes, Callable[[], Any]]:

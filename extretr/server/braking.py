@@ -74,7 +74,6 @@ class BrakesMixin(AuthMixin):
 
     meter: Meter = Meter()
 
-    _address: str | None = None
     _isConnected = False
     _due: Any = None
     _failures = 0
@@ -113,8 +112,8 @@ class BrakesMixin(AuthMixin):
             return
         peer = self.transport.getPeer()
         exempt = is_local(peer) and not self.limitsLocal
-        self._address = "" if exempt else network_of(peer)
-        asked = counted(brakes.connect, brakes.disconnect, self._address)
+        self.address = "" if exempt else network_of(peer)
+        asked = counted(brakes.connect, brakes.disconnect, self.address)
         asked.addCallback(self._mayConnect).addErrback(self._cannotAsk)
         self._hold(asked)
 
@@ -144,7 +143,7 @@ class BrakesMixin(AuthMixin):
         self._strangerNoMore()
         if self._isConnected:
             self._isConnected = False
-            self._tell("disconnect", self._address)
+            self._tell("disconnect", self.address)
         super().connectionLost(reason)
 
     def _tell(self, what: str, *arguments: Any) -> None:
@@ -222,7 +221,7 @@ class BrakesMixin(AuthMixin):
     async def _braked(
         self, user: bytes, tried: bytes, authenticate: Callable[[], Any]
     ) -> Any:
-        brakes, address = self.brakes, self._address
+        brakes, address = self.brakes, self.address
         assert brakes is not None
         wait = await counted(brakes.begin, brakes.end, address, refused=_isNegative)
         if wait < 0:

@@ -35,6 +35,9 @@ class LoginMixin(StartTLSMixin):
     #: of the server (RFC 3206).  Off, as stock has it; on in `MaildropFactory`.
     authResponseCodes = False
 
+    #: What limits count the peer by; empty where it is not limited.
+    address = ""
+
     # What a subclass of twisted.mail.pop3.POP3 has.
     authenticateUserPASS: Callable[..., Any]
     authenticateUserAPOP: Callable[..., Any]

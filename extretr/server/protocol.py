@@ -296,7 +296,7 @@ class ExtendedPOP3(ExtendedRETRMixin, pop3.POP3):
             raise UnauthorizedLogin
         credentials: Any = UsernamePassword(user, password)
         # Slow checks have their turn by address.
-        credentials.address = self._address or ""
+        credentials.address = self.address
         return self.portal.login(credentials, self.session, pop3.IMailbox)
 
 

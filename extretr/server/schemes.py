@@ -1,7 +1,8 @@
 """
 Password schemes, under the names that Dovecot has for them.
 
-Each is verified and made by passlib; this module only tells which name is which.
+Each is verified and made by passlib, or scramp; this module only tells which name is
+which.
 """
 
 import hmac
@@ -19,6 +20,8 @@ from passlib.hash import (
     sha512_crypt,
 )
 
+from extretr.sasl.scram import ScramKeys
+
 #: bcrypt reads no more of a password; crypt(3) and Dovecot cut it off there.
 BCRYPT_OCTETS = 72
 
@@ -31,6 +34,22 @@ for _handler in (argon2, bcrypt, des_crypt, md5_crypt, sha256_crypt, sha512_cryp
 _CRYPT = CryptContext(
     ["sha512_crypt", "sha256_crypt", "bcrypt", "md5_crypt", "des_crypt"]
 )
+
+
+class Account(NamedTuple):
+    """
+    What the file says of a user.
+    """
+
+    scheme: str
+    hash: str
+
+    @property
+    def octets(self) -> bytes:
+        """
+        The hash as it stands in the file: of those in clear, the password.
+        """
+        return self.hash.encode("utf-8", "surrogateescape")
 
 
 class Scheme(NamedTuple):
@@ -64,6 +83,14 @@ def _ssha(password: bytes, stored: str) -> bool:
     return bool(ldap_salted_sha1.verify(password, "{SSHA}" + stored))
 
 
+def _scram(password: bytes, stored: str) -> bool:
+    return ScramKeys.parse(stored).matches(password)
+
+
+def _make_scram(password: bytes) -> str:
+    return str(ScramKeys.of_password(password))
+
+
 def _make_plain(password: bytes) -> str:
     return password.decode("utf-8", "surrogateescape")
 
@@ -83,7 +110,14 @@ SCHEMES = {
     "BLF-CRYPT": Scheme(_bcrypt, bcrypt.hash, True),
     "ARGON2ID": Scheme(argon2.verify, argon2.hash, True),
     "SSHA": Scheme(_ssha, _make_ssha, False),
+    "SCRAM-SHA-256": Scheme(_scram, _make_scram, True),
 }
+
+#: Those by which the password itself is known.
+IN_CLEAR = frozenset({"PLAIN", "CLEARTEXT"})
+
+#: Those by which SCRAM-SHA-256 can be served.
+FOR_SCRAM = IN_CLEAR | {"SCRAM-SHA-256"}
 
 #: What `extretr password` makes unless told otherwise.
 DEFAULT_SCHEME = "ARGON2ID"

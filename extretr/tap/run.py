@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import Cooperator
@@ -26,6 +25,7 @@ from extretr.server.turns import cooperating
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
 from extretr.stores.paths import PathTemplate
+from extretr.tap.checkers import checkers_of, users_in
 from extretr.tap.limit_options import brakes_of, session_limits
 from extretr.tap.process import process_services
 from extretr.tap.sample import DEFAULT_LISTEN, offer_sample
@@ -48,7 +48,7 @@ def run_service(run: Any, reactor: Any) -> IService:
         listen = [DEFAULT_LISTEN]
     if run["mail"]:
         mail, store = run["mail"], _store(run, reactor)
-        checkers = run["checkers"] or [_accounts(run["users"], threads)]
+        checkers = checkers_of(run, reactor, threads)
     else:
         embedded = offer_sample(listen)
         mail = f"maildir:{embedded.maildir}"
@@ -58,7 +58,7 @@ def run_service(run: Any, reactor: Any) -> IService:
             cooperate=partial(cooperating, Cooperator()),
             takeover_after=run["takeover-after"],
         )
-        checkers = [_accounts(str(embedded.users), threads)]
+        checkers = [users_in(str(embedded.users), threads)]
     reloads = Reloads()
     for checker in checkers:
         if isinstance(checker, PasswdFile):
@@ -71,6 +71,7 @@ def run_service(run: Any, reactor: Any) -> IService:
         Portal(realm, checkers),
         requireTLS=not run["allow-plaintext"],
         tls=tls,
+        apop=bool(run["apop"]),
         strictUTF8=bool(run["strict-utf8"]),
         meter=meter,
         **session_limits(run, brakes),
@@ -126,10 +127,3 @@ def _store(run: Any, reactor: Any) -> IStore:
     if run["kind"] == "maildir":
         return MaildirStore(unique_ids=run["unique-ids"], **common)
     return MboxStore(quoting=run["kind"] == "mboxrd", **common)
-
-
-def _accounts(path: str, threads: HashingThreads) -> ICredentialsChecker:
-    try:
-        return PasswdFile(os.path.abspath(path), threads.run)
-    except OSError as error:
-        raise SystemExit(f"extretr: --users {path}: {error.strerror}") from None

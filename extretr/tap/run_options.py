@@ -11,11 +11,11 @@ from extretr.server.checkers import OctetsChecker
 from extretr.tap.limit_options import LimitOptions
 from extretr.tap.mail_options import MailOptions
 from extretr.tap.process_options import ProcessOptions
-from extretr.tap.tls_options import TLSOptions
+from extretr.tap.sasl_options import SaslOptions
 
 
 class RunOptions(
-    MailOptions, TLSOptions, LimitOptions, ProcessOptions, AuthOptionMixin
+    MailOptions, SaslOptions, LimitOptions, ProcessOptions, AuthOptionMixin
 ):
     """
     The options of ``twistd extretr run``.
@@ -97,11 +97,12 @@ for the users file."""
             UsageError: with one line that says what to do.
         """
         self["checkers"] = self.get("credCheckers", [])
-        known = bool(self["users"] or self["checkers"])
+        sources = ("users", "checkers", "token-check", "certificate-user")
+        known = any(self[source] for source in sources)
         if self["mail"] and not known:
             raise usage.UsageError("--mail needs --users FILE or --auth")
         if known and not self["mail"]:
-            raise usage.UsageError("--users and --auth need --mail KIND:PATH")
+            raise usage.UsageError("accounts need --mail KIND:PATH")
         if self["users"] and self["checkers"]:
             raise usage.UsageError("--users and --auth exclude each other")
         super().postOptions()

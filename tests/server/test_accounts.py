@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from extretr.errors import StoreUnavailable
+from extretr.errors import LoginUnavailable
 from extretr.server.accounts import MOST_WAITING, PasswdFile, parse_line
 from extretr.server.schemes import SCHEMES
 
@@ -295,7 +295,7 @@ class PasswdFileTests(SynchronousTestCase):
 
         checker = self.checker("bob:" + VECTORS["{CRYPT}"], run=run_later)
         asked = [self.ask(checker, b"bob", PASSWORD) for _ in range(MOST_WAITING)]
-        self.failureResultOf(self.ask(checker, b"bob", PASSWORD), StoreUnavailable)
+        self.failureResultOf(self.ask(checker, b"bob", PASSWORD), LoginUnavailable)
         for each in waiting:
             each.callback(True)
         for each in asked:
@@ -319,7 +319,7 @@ class PasswdFileTests(SynchronousTestCase):
                 asked = self.ask(checker, b"bob", PASSWORD)
                 asked.cancel()
                 self.failureResultOf(asked, UnauthorizedLogin)
-            self.failureResultOf(self.ask(checker, b"bob", PASSWORD), StoreUnavailable)
+            self.failureResultOf(self.ask(checker, b"bob", PASSWORD), LoginUnavailable)
             for done, function in waiting:
                 result = function()
                 self.assertIs(result, False)

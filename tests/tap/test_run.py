@@ -7,17 +7,20 @@ import sys
 from io import StringIO
 
 from twisted.application.service import IService, IServiceMaker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import getPlugins
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
+from extretr.server.credentials import IBearerToken, ICertificate, IScram
 from extretr.server.factory import MaildropFactory
+from extretr.server.service import HashingThreads
 from extretr.server.tls import ServerTLS
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
 from extretr.tap import Options, makeService
+from extretr.tap.checkers import checkers_of
 from tests.certificates import Authority, for_loopback
 
 
@@ -135,6 +138,11 @@ class OptionsTests(TapTestCase):
             (self.mail("mbox", "--unique-ids", "dovecot"), "--unique-ids"),
             (("run", "--state", "/x"), "--mail"),
             (self.mail("maildir", "--auth", "nonsense:x"), "nonsense"),
+            (self.mail("maildir", "--certificate-user", "uid"), "cn, email"),
+            (self.mail("maildir", "--certificate-user", "cn"), "--client-ca"),
+            (self.mail("maildir", "--token-check", " "), "--token-check"),
+            (("run", "--token-check", "x"), "--mail"),
+            (("run", "--mail", root, "--token-check", "x", "--apop"), "--users"),
             (self.mail("maildir", "--auth", "memory:a:b"), "exclude"),
         ]:
             self.assertIn(says, self.refused(*arguments), arguments)
@@ -150,6 +158,41 @@ class OptionsTests(TapTestCase):
             self.assertIn(word, output.getvalue())
         words = " ".join(output.getvalue().split())
         self.assertIn("twistd -n extretr run --mail", words)
+
+    def test_mechanisms(self):
+        """
+        Each source of users is a checker of its own; the users file bounds the others.
+        """
+        reactor, threads = MemoryReactorClock(), HashingThreads(None)
+        tls = ("--certificate", "x", "--client-ca", "x")
+        more = ("--token-check", "x", "--certificate-user", "email", *tls)
+        run = self.options(*self.mail("maildir", *more, "--apop")).subOptions
+        users, tokens, certificates = checkers_of(run, reactor, threads)
+        offered = [
+            interface
+            for checker in (users, tokens, certificates)
+            for interface in checker.credentialInterfaces
+        ]
+        self.assertEqual(
+            offered,
+            [
+                IUsernamePassword,
+                IScram,
+                IUsernameHashedPassword,
+                IBearerToken,
+                ICertificate,
+            ],
+        )
+        for checker in (tokens, certificates):
+            self.assertTrue(checker._known(b"alice"))
+            self.assertFalse(checker._known(b"eve"))
+        root = ("run", "--mail", f"maildir:{self.folder}/mail/%u")
+        run = self.options(*root, *more).subOptions
+        for checker in checkers_of(run, reactor, threads):
+            self.assertIsNone(checker._known)
+        run = self.options(*self.mail()).subOptions
+        (users,) = checkers_of(run, reactor, threads)
+        self.assertNotIn(IUsernameHashedPassword, users.credentialInterfaces)
 
     def test_plugin(self):
         """
