@@ -161,7 +161,7 @@ class TwistdTests(SynchronousTestCase):
             wire = Wire(server.port)
             wire.command(b"USER bob")
             wire.socket.sendall(b"PASS secret\r\n")
-            self.assertEqual(wire.line(), b"-ERR Authentication failed")
+            self.assertEqual(wire.line(), b"-ERR [AUTH] Authentication failed")
 
     def test_log(self):
         """
@@ -199,4 +199,4 @@ class TwistdTests(SynchronousTestCase):
             busy.socket.setblocking(False)
             self.assertRaises(BlockingIOError, busy.socket.recv, 1)
             busy.socket.settimeout(PATIENCE)
-            self.assertEqual(busy.line(), b"-ERR Authentication failed")
+            self.assertEqual(busy.line(), b"-ERR [AUTH] Authentication failed")
