@@ -82,8 +82,8 @@ def _binding_of(client: Any) -> tuple[str, bytes] | None:
     """
     if not client.isSecure or not ISSLTransport.providedBy(client.transport):
         return None
-    transport: Any = client.transport
-    connection = transport.getHandle()
+    handle = getattr(client.transport, "getHandle", None)
+    connection = None if handle is None else handle()
     if not hasattr(connection, "export_keying_material"):
         return None
     return next(iter(bindings_of(connection, server=False).items()), None)
