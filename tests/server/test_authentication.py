@@ -82,7 +82,7 @@ class Tokens:
         return b"bob"
 
 
-def at_once(function):
+def at_once(function, address):
     """
     Run what takes long without a thread.
     """
@@ -439,7 +439,7 @@ class LineTests(AuthTestCase):
         A response that comes while its challenge is being made is taken as that.
         """
         waiting = Deferred()
-        self.users._proofs._run = lambda function: waiting.addCallback(
+        self.users._proofs._run = lambda function, address: waiting.addCallback(
             lambda _: function()
         )
         first = b64encode(ScramSha256(b"bob", b"x").initial())

@@ -33,12 +33,19 @@ class Asked:
         return succeed(right)
 
 
+def at_once(function, address):
+    """
+    Run a function in no thread.
+    """
+    return maybeDeferred(function)
+
+
 class ProofTests(SynchronousTestCase):
     """
     What a peer is shown of a user.
     """
 
-    def checker(self, lines, key=b"key", run=maybeDeferred):
+    def checker(self, lines, key=b"key", run=at_once):
         path = self.mktemp()
         with open(path, "wb") as file:
             file.write(lines)

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.server.credentials import IBearerToken, ICertificate, IScram
 from extretr.server.factory import MaildropFactory
-from extretr.server.service import HashingThreads
+from extretr.server.hashing import HashingThreads
 from extretr.server.tls import ServerTLS
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
