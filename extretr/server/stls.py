@@ -1,5 +1,5 @@
 """
-TLS in a session: STLS (RFC 2595, section 4), and handshakes that come to an end.
+TLS in a session: STLS (RFC 2595, section 4), and handshakes and sessions that end.
 
 Nothing that a client, or somebody on its way, sent in clear outlives the command:
 what stands in the buffer behind it is no more than noise.
@@ -25,6 +25,10 @@ class StartTLSMixin(SessionMixin):
 
     #: Seconds that a TLS handshake may take.
     handshakeTimeOut: float = 30
+
+    #: Seconds without an acknowledgement in which a peer has to close its own end,
+    #: which TLS waits for.
+    closeTimeOut: float = 60
 
     _startedTLS = False
     _handshake: Any = None
@@ -94,7 +98,7 @@ class StartTLSMixin(SessionMixin):
         self._forget()
         self._userIs = None
 
-    # The handshake
+    # Beginning and end
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -114,6 +118,25 @@ class StartTLSMixin(SessionMixin):
         if self.isUnderTLS() and not self._isHandshaken():
             self._finish("the TLS handshake failed")
         super().connectionLost(reason)
+
+    def timeoutConnection(self) -> None:
+        """
+        Cut off a peer that is silent for too long, also one that was told goodbye.
+        """
+        if not self._over:
+            super().timeoutConnection()
+            return
+        before, self._acknowledged = self._acknowledged, self._acknowledgedNow()
+        if self._acknowledged == before:
+            self._abort(self.ending)
+        else:
+            self.setTimeout(self.closeTimeOut)  # type: ignore[attr-defined]
+
+    def _finish(self, ending: str) -> None:
+        if not self._over:
+            self._acknowledged = self._acknowledgedNow()
+            self.setTimeout(self.closeTimeOut)  # type: ignore[attr-defined]
+        super()._finish(ending)
 
     def _awaitHandshake(self) -> None:
         self._handshake = self.callLater(  # type: ignore[attr-defined]

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.wire import Decoder
 from tests import models
+from tests.certificates import for_loopback
 from tests.interop import program, suite_of
 from tests.interop.running import PATIENCE, ROOT, RunningServer
 from tests.interop.test_chaos import Wire
@@ -47,9 +49,16 @@ class EvictionTests(SynchronousTestCase):
             "--allow-plaintext",
             "--takeover-after",
             str(TAKEOVER_AFTER),
+            "--certificate",
+            self.pem(),
         ]
         self.server = RunningServer(options=options)
         self.addCleanup(self.server.stop)
+
+    def pem(self):
+        path = Path(self.mktemp()).resolve()
+        path.write_bytes(for_loopback().certificate + for_loopback().key)
+        return str(path)
 
     def run_ip(self, *arguments):
         subprocess.run([self.ip, *arguments], check=True)
@@ -76,6 +85,29 @@ class EvictionTests(SynchronousTestCase):
                 return client
         raise AssertionError("the client was not served")
 
+    def cut_off(self, *before):
+        """
+        Have the client's link go down while mail is sent to it.
+        """
+        commands = (*before, "USER alice", "PASS secret", "DELE 2", "RETR 1")
+        client = self.far_client(*commands)
+        # It reads no more, but its kernel is alive still: the maildrop is its own.
+        client.send_signal(signal.SIGSTOP)
+        with self.assertRaisesRegex(ConnectionError, "IN-USE"):
+            Wire(self.server.port, SERVER).login()
+        self.run_ip("-netns", self.side, "link", "set", "far", "down")
+
+    def test_underTLS(self):
+        """
+        So it is where the session had gone over to TLS.
+        """
+        self.server.deliver(b"alice", b"1.a", b"0123456789abcdef\n" * 2_000_000)
+        self.server.deliver(b"alice", b"2.a", b"Subject: stays\n\nx\n")
+        self.cut_off("STLS")
+        wire = Wire(self.server.port, SERVER).login()
+        self.assertEqual(wire.command(b"STAT").split()[1], b"2")
+        self.server.wait_for_log("another session took the maildrop over")
+
     def test_resume(self):
         """
         The link goes down in RETR, without a FIN: the next login takes the maildrop
@@ -85,12 +117,7 @@ class EvictionTests(SynchronousTestCase):
         whole = models.canonical(stored)
         self.server.deliver(b"alice", b"1.a", stored)
         self.server.deliver(b"alice", b"2.a", b"Subject: stays\n\nx\n")
-        client = self.far_client("USER alice", "PASS secret", "DELE 2", "RETR 1")
-        # It reads no more, but its kernel is alive still: the maildrop is its own.
-        client.send_signal(signal.SIGSTOP)
-        with self.assertRaisesRegex(ConnectionError, "IN-USE"):
-            Wire(self.server.port, SERVER).login()
-        self.run_ip("-netns", self.side, "link", "set", "far", "down")
+        self.cut_off()
         wire = Wire(self.server.port, SERVER).login()
         self.assertEqual(wire.command(b"STAT").split()[1], b"2")
         offset = 10_000_000

@@ -215,6 +215,50 @@ class STLSTests(TLSCase):
         self.assertEqual(client.say(b"USER alice\r\n")[:3], b"+OK")
 
 
+class EndTests(TLSCase):
+    """
+    The end of a session under TLS, which waits for the peer's own.
+    """
+
+    def quit(self):
+        client = self.start()
+        self.assertEqual(client.say(b"QUIT\r\n"), b"+OK \r\n")
+        return client
+
+    def test_both(self):
+        """
+        Where the peer closes its end too, the connection is closed in good order.
+        """
+        client = self.quit()
+        client.tls.shutdown()
+        client.exchange()
+        self.assertTrue(self.transport.disconnecting)
+        self.assertFalse(self.transport.aborted)
+
+    def test_never(self):
+        """
+        A peer that does not is cut off soon, and the session ended by QUIT.
+        """
+        self.quit()
+        self.clock.advance(59)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.session.ending, "QUIT")
+
+    def test_slow(self):
+        """
+        One that still acknowledges what was sent is not, until it does no more.
+        """
+        acknowledged = iter([1, 2, 3, 3])
+        self.session._acknowledgedNow = lambda: next(acknowledged)
+        self.quit()
+        self.clock.pump([60, 60])
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(60)
+        self.assertTrue(self.transport.aborted)
+
+
 class InjectionTests(TLSCase):
     """
     What was sent in clear behind STLS is never run (the class of CVE-2011-0411).
