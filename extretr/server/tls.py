@@ -14,7 +14,7 @@ from OpenSSL.crypto import X509, PKey
 from OpenSSL.SSL import Connection, Context
 from OpenSSL.SSL import Error as OpenSSLError
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -23,6 +23,11 @@ from extretr.server.certificates import (
     Pair,
     read_certificates,
     read_pair,
+)
+
+#: Those with forward secrecy, and the authenticated ones first; TLS 1.3 has no others.
+_CIPHERS = AcceptableCiphers.fromOpenSSLCipherString(
+    "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!AESCCM"
 )
 
 #: Seconds between two looks at the files, at least.
@@ -34,7 +39,7 @@ class ServerTLS:
     """
     Makes the server's side of TLS connections, with the certificate as it is on disk.
 
-    TLS 1.2 and up, with the ciphers that Twisted takes by default.
+    TLS 1.2 and up.
     """
 
     _log = Logger()
@@ -154,6 +159,7 @@ class ServerTLS:
                 verify=authorities is not None,
                 caCerts=authorities,
                 requireCertificate=False,
+                acceptableCiphers=_CIPHERS,
                 insecurelyLowerMinimumTo=TLSVersion.TLSv1_2,
             ).getContext()
         except (OpenSSLError, ValueError, TypeError) as error:

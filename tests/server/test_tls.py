@@ -147,6 +147,18 @@ class ReadingTests(CertificateCase):
         )
         self.assertEqual(self.served(self.open()), [self.first.certificate])
 
+    def test_ciphers(self):
+        """
+        All ciphers have forward secrecy, and the authenticated ones come first.
+        """
+        names = self.open().serverConnectionForTLS(None).get_cipher_list()
+        self.assertIn("TLS_AES_256_GCM_SHA384", names)
+        older = [name for name in names if not name.startswith("TLS_")]
+        self.assertTrue(all(name.startswith("ECDHE-") for name in older), older)
+        sealed = ["GCM" in name or "POLY1305" in name for name in older]
+        self.assertEqual(sealed, sorted(sealed, reverse=True))
+        self.assertIn(True, sealed)
+
     def refused(self, *more):
         """
         Give the one line with which the files are refused.
