@@ -48,6 +48,12 @@ STEP = 500
 #: size, mtime in nanoseconds, inode.
 _SIGNATURE = struct.Struct("<QqQ")
 
+#: mtime and ctime of a folder, in nanoseconds.
+_FOLDER = struct.Struct("<qq")
+
+#: Named anew when the form of the notes is another.
+_NOTE = b"listing 2 of "
+
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -233,23 +239,27 @@ class MaildirStore:
             # The listing may take longer than it takes to settle.
             now = self._wall()
             try:
-                changed = os.stat(path).st_mtime_ns
+                status = os.stat(path)
             except FileNotFoundError:
                 continue
-            listed = _from_note(index.note(folder), changed)
+            # A copy of a Maildir may have the times of the original but for ctime.
+            state = _FOLDER.pack(status.st_mtime_ns, status.st_ctime_ns)
+            listed = _from_note(index.note(_NOTE + folder), state)
             if listed is None:
                 listed = {}
                 for count, name in enumerate(_names(path), 1):
                     if count % STEP == 0:
                         yield
                     try:
-                        status = os.lstat(os.path.join(path, name))
+                        one = os.lstat(os.path.join(path, name))
                     except FileNotFoundError:
                         continue
-                    if stat.S_ISREG(status.st_mode):
-                        listed[name] = _signature(status)
+                    if stat.S_ISREG(one.st_mode):
+                        listed[name] = _signature(one)
+                changed = max(status.st_mtime_ns, status.st_ctime_ns)
                 settled = now - changed / 1e9 >= SETTLED
-                index.set_note(folder, _to_note(changed, listed) if settled else b"")
+                note = _to_note(state, listed) if settled else b""
+                index.set_note(_NOTE + folder, note)
             for name, signature in listed.items():
                 # A message that is being moved may be in both: it is one.
                 found[base_name(name)] = os.path.join(path, name), signature
@@ -277,22 +287,20 @@ def _chronological(name: bytes) -> tuple[int, bytes]:
     return (int(seconds) if seconds.isdigit() else 0), name
 
 
-def _to_note(changed: int, listed: dict[bytes, bytes]) -> bytes:
+def _to_note(state: bytes, listed: dict[bytes, bytes]) -> bytes:
     # No name holds a slash, and all signatures are of one size.
-    head = struct.pack("<qI", changed, len(listed))
+    head = state + struct.pack("<I", len(listed))
     return head + b"".join(listed.values()) + b"/".join(listed)
 
 
-def _from_note(note: bytes | None, changed: int) -> dict[bytes, bytes] | None:
+def _from_note(note: bytes | None, state: bytes) -> dict[bytes, bytes] | None:
     """
     Give the names and signatures of a folder, None where it has changed since.
     """
-    if not note:
+    if not note or not note.startswith(state):
         return None
-    then, count = struct.unpack_from("<qI", note)
-    if then != changed:
-        return None
-    begin, size = 12, _SIGNATURE.size
+    (count,) = struct.unpack_from("<I", note, len(state))
+    begin, size = len(state) + 4, _SIGNATURE.size
     names = note[begin + count * size :].split(b"/") if count else []
     return {
         name: note[begin + number * size : begin + (number + 1) * size]

@@ -4,6 +4,7 @@
 
 import errno
 import os
+import shutil
 import stat
 
 from twisted.internet.defer import Deferred, succeed
@@ -362,6 +363,23 @@ class RememberedTests(MaildirTestCase):
             self.again(maildrop)
             self.forget()
             self.open_ones.clear()
+
+    def test_restored(self):
+        """
+        A Maildir that was put back from a copy, times and index with it, is listed
+        anew: the copies are other files.
+        """
+        self.deliver(b"1.a", b"x\n")
+        maildrop = self.again(self.open())
+        maildrop.close()
+        self.open_ones.clear()
+        copy = self.root + b".copy"
+        shutil.copytree(self.root, copy)
+        os.rename(self.root, self.root + b".lost")
+        os.rename(copy, self.root)
+        maildrop = self.open()
+        self.assertEqual(self.sizes(maildrop), [3])
+        self.assertEqual(self.read(maildrop, 0), b"x\n")
 
     def test_changedBetween(self):
         """
