@@ -97,6 +97,7 @@ class MaildirMaildrop(Maildrop):
                     raise
                 return os.open(path, _OPEN)
         except FileNotFoundError:
+            self._checkIsThere()
             raise MessageChanged from None
         except OSError as error:
             if error.errno != errno.ELOOP:
@@ -116,6 +117,17 @@ class MaildirMaildrop(Maildrop):
                     return entry.path
         return None
 
+    def _checkIsThere(self) -> None:
+        """
+        Tell a message that is gone from a Maildir that is, with all that was in it.
+
+        Raises:
+            StoreUnavailable: where the Maildir is gone.
+        """
+        if not os.path.isdir(self._maildir):
+            self._log.error("a Maildir is gone while a session uses it")
+            raise StoreUnavailable
+
     def _removeEntries(self, entries: list[Entry]) -> None:
         try:
             whole_removal(entries, self._remove)
@@ -130,6 +142,8 @@ class MaildirMaildrop(Maildrop):
             path = self._findAgain(entry)
             if path is not None:
                 self._unlink(entry, path)
+            else:
+                os.stat(self._maildir)
 
     def _unlink(self, entry: Entry, path: bytes) -> None:
         if _signature(os.lstat(path)) != entry.signature:

@@ -19,6 +19,7 @@ from extretr.errors import (
     MessageChanged,
     NoSuchMessage,
     NotAllDeleted,
+    Refusal,
     StoreUnavailable,
 )
 from extretr.interfaces import IMaildrop, IStoredFile
@@ -49,8 +50,10 @@ class Entry:
     signature: bytes
     measured: Measured | None = None
     deleted: bool = False
-    #: Found to be no longer in the store.
+    #: Found to be no longer in the store, or not to be readable.
     gone: bool = False
+    #: Which of the two.
+    unreadable: bool = False
 
 
 @implementer(IMaildrop)
@@ -104,7 +107,7 @@ class Maildrop:
             entry = self._entryAt(index)
             if entry.deleted or entry.gone:
                 return 0
-            return self._measured([entry], lambda: self._sizeOf(entry))
+            return self._measured([entry], lambda: self._sizeOfOne(entry))
         return self._measured(
             self._entries, lambda: [self._sizeOf(entry) for entry in self._entries]
         )
@@ -195,8 +198,20 @@ class Maildrop:
         if entry.deleted:
             raise NoSuchMessage
         if entry.gone:
-            raise MessageChanged
+            raise self._why(entry)
         return entry
+
+    @staticmethod
+    def _why(entry: Entry) -> Refusal:
+        """
+        Tell why a message that is listed cannot be had.
+        """
+        return StoreUnavailable() if entry.unreadable else MessageChanged()
+
+    def _sizeOfOne(self, entry: Entry) -> int:
+        if entry.unreadable:
+            raise self._why(entry)
+        return self._sizeOf(entry)
 
     def _sizeOf(self, entry: Entry) -> int:
         if entry.deleted or entry.gone or entry.measured is None:
@@ -205,7 +220,7 @@ class Maildrop:
 
     def _messageOf(self, entry: Entry) -> SeekableMessage:
         if entry.measured is None:
-            raise MessageChanged
+            raise self._why(entry)
         return SeekableMessage(entry.measured, lambda: self._openListed(entry))
 
     def _openListed(self, entry: Entry) -> tuple[Any, Callable[[], bool]]:
@@ -249,7 +264,12 @@ class Maildrop:
                     raise StoreUnavailable from None
                 # It may be readable again later; now it cannot be listed.
                 self._log.failure("cannot read a message of the maildrop")
-                entry.gone = True
+                entry.gone = entry.unreadable = True
+        if self._entries and all(entry.unreadable for entry in self._entries):
+            # It is not empty, and must not look as if it were.
+            for entry in self._entries:
+                entry.gone = entry.unreadable = False
+            raise StoreUnavailable
 
 
 def _keeper(

@@ -531,6 +531,23 @@ class ChangedTests(MaildirTestCase):
         self.assertEqual(self.sizes(maildrop), [0, 3])
         self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
 
+    def test_maildirGone(self):
+        """
+        A Maildir that goes during a session does not look like one that is empty; what
+        is in it cannot be deleted, which QUIT says.
+        """
+        self.deliver(b"1.a", b"x\n")
+        maildrop = self.open(state=PathTemplate(self.root + b"/state/%u"))
+        os.rename(self.maildir, self.maildir + b".away")
+        self.assertRaises(StoreUnavailable, maildrop.listMessages)
+        self.assertRaises(StoreUnavailable, maildrop.openMessage, 0)
+        maildrop.deleteMessage(0)
+        self.assertRaises(NotAllDeleted, maildrop.sync)
+        self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
+        os.rename(self.maildir + b".away", self.maildir)
+        maildrop.sync()
+        self.assertEqual(self.sizes(self.again(maildrop)), [])
+
     def test_shortOfDescriptors(self):
         """
         Where the process is short of something, no list without the message is given.

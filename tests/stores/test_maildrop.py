@@ -2,6 +2,7 @@
 `extretr.stores.maildrop`: what the maildrops of all stores have in common.
 """
 
+import errno
 import os
 from io import BytesIO
 
@@ -18,6 +19,7 @@ from extretr.errors import (
     MessageChanged,
     NoSuchMessage,
     NotAllDeleted,
+    StoreUnavailable,
 )
 from extretr.interfaces import IMaildrop, ISeekableMessage
 from extretr.message import STEP
@@ -507,14 +509,30 @@ class MeasureTests(MaildropTestCase):
 
     def test_unreadable(self):
         """
-        f41: a message that cannot be read is logged, and is of size 0.
+        f41: a message that cannot be read is logged, and is of size 0; who asks for it
+        is told that the store fails, not that the message has changed.
         """
         maildrop = self.maildrop()
         maildrop.stored[b"crlf"] = PermissionError(13, "no")
         sizes = self.sizes(maildrop)
         self.assertEqual([bool(size) for size in sizes], [True, False, True])
         self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
-        self.assertRaises(MessageChanged, maildrop.openMessage, 1)
+        self.assertRaises(StoreUnavailable, maildrop.openMessage, 1)
+        self.assertRaises(StoreUnavailable, maildrop.listMessages, 1)
+
+    def test_unreadableAll(self):
+        """
+        Where none can be read no list is given: an empty one would tell clients that
+        all mail is gone.  The next command tries again.
+        """
+        maildrop = self.maildrop()
+        whole = dict(maildrop.stored)
+        for name in whole:
+            maildrop.stored[name] = OSError(errno.EIO, "no")
+        self.assertRaises(StoreUnavailable, self.sizes, maildrop)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), len(whole))
+        maildrop.stored.update(whole)
+        self.assertTrue(all(self.sizes(maildrop)))
 
     def test_goneAlone(self):
         """
