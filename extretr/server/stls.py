@@ -105,7 +105,7 @@ class StartTLSMixin(SessionMixin):
         Take the transport, which may be one of TLS.
         """
         super().makeConnection(transport)
-        if self.isUnderTLS():
+        if self.isUnderTLS() and not self._over:
             self._awaitHandshake()
 
     def connectionLost(self, reason: Any = None) -> None:

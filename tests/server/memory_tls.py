@@ -37,9 +37,9 @@ class MemoryConnection(tcp.Server):
 
     def receive(self, octets):
         """
-        Take octets from the network.
+        Take octets from the network, unless nothing is read any more.
         """
-        if not self.aborted:
+        if not self.aborted and not self.disconnecting:
             self.protocol.dataReceived(octets)
 
     def abortConnection(self):
