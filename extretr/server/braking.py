@@ -28,12 +28,12 @@ _KEY = secrets.token_bytes(32)
 _OF_MESSAGES = frozenset({b"RETR", b"TOP", b"DELE", b"LIST", b"UIDL"})
 
 
-def stand_in(user: bytes, password: bytes) -> bytes:
+def stand_in(user: bytes, password: bytes, key: bytes = _KEY) -> bytes:
     """
     Give what stands for a user and a password, alike only for alike ones.
     """
     text = b"%d %b %b" % (len(user), user, password)
-    return hashlib.blake2b(text, key=_KEY, digest_size=12).digest()
+    return hashlib.blake2b(text, key=key, digest_size=12).digest()
 
 
 def _isNegative(seconds: float) -> bool:
@@ -47,6 +47,9 @@ class BrakesMixin(AuthMixin):
 
     #: What is counted of addresses and users; without it nothing is limited.
     brakes: IBrakes | None = None
+
+    #: Makes what stands for a password; the same for all who share brakes.
+    triedKey = _KEY
 
     #: Whether peers on this host are limited too; many may stand behind one of them.
     limitsLocal = False
@@ -201,7 +204,7 @@ class BrakesMixin(AuthMixin):
 
     def _noteTried(self, user: bytes, password: bytes) -> None:
         if self.brakes is not None:
-            self._tried = stand_in(user, password)
+            self._tried = stand_in(user, password, self.triedKey)
 
     def _admit(
         self, mechanism: str, user: bytes, authenticate: Callable[[], Any]

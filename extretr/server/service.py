@@ -60,13 +60,16 @@ class Listener(Service):
         description: str,
         endpoint: IStreamServerEndpoint,
         factory: IProtocolFactory,
+        told: bool = True,
     ) -> None:
         """
         Args:
             description: how the user named the endpoint.
             endpoint: where to listen.
             factory: makes the sessions.
+            told: whether the log tells that it listens.
         """
+        self._told = told
         self._description = description
         self._endpoint = endpoint
         self._factory = factory
@@ -106,6 +109,8 @@ class Listener(Service):
 
     def _listens(self, port: Any) -> None:
         self._port = port
+        if not self._told:
+            return
         host = port.getHost()
         self._log.info(
             "{description}: listening on {host} port {port}",

@@ -60,9 +60,16 @@ class Signals(Service):
     def _handler(self, action: Callable[[], object]) -> Callable[..., object]:
         return lambda *_: self._reactor.callFromThread(action)
 
+    def stopOnce(self) -> None:
+        """
+        Stop the reactor, unless that is under way.
+        """
+        if not self._asked:
+            self._asked = True
+            self._reactor.stop()
+
     def _stop(self) -> None:
         if self._asked:
             self._hurry()
         else:
-            self._asked = True
-            self._reactor.stop()
+            self.stopOnce()

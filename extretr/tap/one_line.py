@@ -2,6 +2,7 @@
 Options of twistd plugins whose errors are one line.
 """
 
+import sys
 from collections.abc import Sequence
 
 from twisted.python import usage
@@ -24,6 +25,8 @@ class OneLineOptions(usage.Options):
         Raises:
             SystemExit: with the line.
         """
+        #: What was given, to be handed on.
+        self.given = list(sys.argv[1:] if options is None else options)
         try:
             super().parseOptions(options)
         except usage.UsageError as error:

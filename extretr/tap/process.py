@@ -4,6 +4,7 @@ What a server's process does beside serving: signals, systemd, and its end.
 
 import codecs
 import os
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -26,22 +27,71 @@ def preload() -> None:
         codecs.lookup(name)
 
 
-def process_services(
-    service: MultiService,
-    run: Any,
-    reactor: Any,
-    sessions: "set[Any]",
-    reloads: Reloads,
-) -> None:
+@dataclass(frozen=True)
+class Handed:
     """
-    Add to *service* what looks after the process, as the options *run* have it.
+    What a supervisor has handed over to a process.
     """
-    preload()
-    systemd = Notifier(reactor, os.environ, run["stop-after"])
-    stop = GracefulStop(reactor, sessions, run["stop-after"])
-    reload = partial(systemd.reloading, reloads.reload)
-    Signals(reactor, reload, stop.hurry).setServiceParent(service)
-    systemd.setServiceParent(service)
-    reactor.callWhenRunning(systemd.ready)
-    # The last to start is the first to stop.
-    stop.setServiceParent(service)
+
+    #: Listens in the place of the reactor.
+    ports: Any = None
+    #: The brakes of all workers.
+    brakes: Any = None
+    #: What sessions of all workers have in common.
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class Process:
+    """
+    A process that serves by itself.
+    """
+
+    def __init__(self, reactor: Any, stop_after: float) -> None:
+        """
+        Args:
+            reactor: runs the process.
+            stop_after: seconds that running transfers get to end.
+        """
+        self.reactor = reactor
+        self.stop_after = stop_after
+
+    def complete(
+        self, service: MultiService, sessions: "set[Any]", reloads: Reloads
+    ) -> None:
+        """
+        Add to *service* what looks after the process.
+        """
+        preload()
+        systemd = Notifier(self.reactor, os.environ, self.stop_after)
+        self._add(service, sessions, partial(systemd.reloading, reloads.reload))
+        systemd.setServiceParent(service)
+        self.reactor.callWhenRunning(systemd.ready)
+
+    def _add(self, service: MultiService, sessions: "set[Any]", reload: Any) -> None:
+        graceful = GracefulStop(self.reactor, sessions, self.stop_after)
+        self.reload = reload
+        self.hurry = graceful.hurry
+        self._signals = Signals(self.reactor, reload, graceful.hurry)
+        self._signals.setServiceParent(service)
+        # It must be asked to stop before what sessions need: the last one is.
+        graceful.setServiceParent(service)
+
+
+class WorkerProcess(Process):
+    """
+    A process that serves for a supervisor, which alone speaks with systemd.
+    """
+
+    def complete(
+        self, service: MultiService, sessions: "set[Any]", reloads: Reloads
+    ) -> None:
+        """
+        Add to *service* what looks after the process.
+        """
+        self._add(service, sessions, reloads.reload)
+
+    def stop(self) -> None:
+        """
+        Stop, unless that is under way.
+        """
+        self._signals.stopOnce()

@@ -8,13 +8,22 @@ from twisted.python import usage
 
 from extretr.tap.one_line import OneLineOptions
 
+#: Far more than processors: each costs the memory of a process.
+MOST_WORKERS = 256
+
 
 class ProcessOptions(OneLineOptions):
     """
-    ``--stop-after`` and what goes with it.
+    ``--workers``, ``--stop-after``, and what goes with them.
     """
 
     optParameters = [
+        [
+            "workers",
+            None,
+            "1",
+            "Processes that serve; with more than one, another supervises them.",
+        ],
         [
             "stop-after",
             None,
@@ -36,6 +45,9 @@ class ProcessOptions(OneLineOptions):
         if not self["mail"] and (twistd.get("uid") or twistd.get("gid")):
             # The sample maildrop is made, and owned, by who starts the server.
             raise usage.UsageError("--uid and --gid need --mail")
+        self["workers"] = _count("--workers", self["workers"])
+        if self["workers"] > 1 and not self["mail"]:
+            raise usage.UsageError("--workers needs --mail")
         self["stop-after"] = _seconds("--stop-after", self["stop-after"])
 
 
@@ -47,3 +59,10 @@ def _seconds(option: str, text: str) -> float:
     if seconds < 0 or not math.isfinite(seconds):
         raise usage.UsageError(f"{option} is a number of seconds, 0 or more")
     return seconds
+
+
+def _count(option: str, text: str) -> int:
+    count = int(text) if text.isascii() and text.isdecimal() else 0
+    if not 1 <= count <= MOST_WORKERS:
+        raise usage.UsageError(f"{option} is a number from 1 to {MOST_WORKERS}")
+    return count

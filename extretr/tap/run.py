@@ -8,7 +8,6 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.cred.portal import Portal
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 
@@ -18,18 +17,18 @@ from extretr.server.entering import BrakedRealm
 from extretr.server.factory import MaildropFactory, MaildropRealm
 from extretr.server.hashing import HashingThreads
 from extretr.server.meter import Meter
-from extretr.server.proxied import ProxiedFactory
 from extretr.server.reloading import Reloads
-from extretr.server.service import Listener
 from extretr.server.turns import cooperating
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
 from extretr.stores.paths import PathTemplate
 from extretr.tap.checkers import checkers_of, users_in
 from extretr.tap.limit_options import brakes_of, session_limits
-from extretr.tap.process import process_services
-from extretr.tap.sample import DEFAULT_LISTEN, offer_sample
-from extretr.tap.tls_options import secured, tls_of
+from extretr.tap.listening import listeners, plain_endpoints
+from extretr.tap.process import Handed, Process, WorkerProcess
+from extretr.tap.sample import offer_sample
+from extretr.tap.tls_options import reload_certificate, tls_of
+from extretr.tap.workers import supervised
 
 
 def run_service(run: Any, reactor: Any) -> IService:
@@ -39,18 +38,38 @@ def run_service(run: Any, reactor: Any) -> IService:
     Raises:
         SystemExit: with one line, where it cannot be.
     """
+    if run["workers"] == 1:
+        return serving(run, reactor, Process(reactor, run["stop-after"]))
+    # What a worker would find wrong is told before any is started.
+    serving(run, reactor, WorkerProcess(reactor, run["stop-after"]))
+    return supervised(run, reactor, brakes_of(run, reactor))
+
+
+def serving(
+    run: Any, reactor: Any, process: Process, handed: Handed | None = None
+) -> IService:
+    """
+    Give the service that serves in this process.
+
+    Args:
+        run: the options.
+        reactor: runs the process.
+        process: what this process does beside serving.
+        handed: what a supervisor has handed over.
+
+    Raises:
+        SystemExit: with one line, where it cannot be.
+    """
+    handed = handed or Handed()
     service = MultiService()
     threads = HashingThreads(reactor)
     threads.setServiceParent(service)
     tls = tls_of(run, reactor)
-    listen = run["listen"]
-    if not listen and not run["listen-tls"]:
-        listen = [DEFAULT_LISTEN]
     if run["mail"]:
         mail, store = run["mail"], _store(run, reactor)
         checkers = checkers_of(run, reactor, threads)
     else:
-        embedded = offer_sample(listen)
+        embedded = offer_sample(plain_endpoints(run))
         mail = f"maildir:{embedded.maildir}"
         store = MaildirStore(
             template=PathTemplate(os.fsencode(embedded.folder) + b"/mail/%u"),
@@ -64,8 +83,8 @@ def run_service(run: Any, reactor: Any) -> IService:
         if isinstance(checker, PasswdFile):
             reloads.add(checker.name, checker.reload)
     if tls is not None:
-        reloads.add("certificate", tls.reload)
-    brakes, meter = brakes_of(run, reactor), Meter()
+        reloads.add("certificate", partial(reload_certificate, tls))
+    brakes, meter = handed.brakes or brakes_of(run, reactor), Meter()
     realm = BrakedRealm(MaildropRealm(store), brakes, meter)
     factory = MaildropFactory(
         Portal(realm, checkers),
@@ -75,45 +94,13 @@ def run_service(run: Any, reactor: Any) -> IService:
         strictUTF8=bool(run["strict-utf8"]),
         meter=meter,
         **session_limits(run, brakes),
+        **handed.attributes,
     )
-    for description in listen:
-        _listener("--listen", description, factory, reactor).setServiceParent(service)
-    for description in run["listen-tls"]:
-        listener = _listener(
-            "--listen-tls", description, secured(tls, factory), reactor
-        )
+    for listener in listeners(run, factory, tls, reactor, handed.ports):
         listener.setServiceParent(service)
-    process_services(service, run, reactor, factory.sessions, reloads)
+    process.complete(service, factory.sessions, reloads)
     Logger("extretr").info("mail rests in {mail}", mail=mail)
     return service
-
-
-def _listener(option: str, description: str, factory: Any, reactor: Any) -> Listener:
-    inner = description.removeprefix("haproxy:")
-    if inner != description:
-        if inner.startswith(("ssl:", "tls:")):
-            # A proxy speaks for its client first, before any TLS.
-            raise SystemExit(
-                f"extretr: {option} {description}: use --certificate and"
-                " --listen-tls haproxy:tcp:..."
-            )
-        factory = ProxiedFactory(reactor, factory)
-    try:
-        endpoint = serverFromString(reactor, inner)
-    except Exception as error:
-        raise SystemExit(
-            f"extretr: {option} {description}: {_why_not(inner, error)}"
-        ) from None
-    return Listener(description, endpoint, factory)
-
-
-def _why_not(description: str, error: Exception) -> str:
-    """
-    Tell in one line what a parser of endpoints says in errors of its own.
-    """
-    if description.startswith("systemd:") and isinstance(error, LookupError):
-        return "systemd passed no such socket"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _store(run: Any, reactor: Any) -> IStore:

@@ -3,19 +3,24 @@ Privileges are given up once ports are open.  That takes root.
 """
 
 import os
+import poplib
 import pwd
 import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
+import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.server.schemes import SCHEMES
-from tests.interop import suite_of
+from tests.certificates import Authority
+from tests.interop import ROOT, program, suite_of
 from tests.interop.running import PATIENCE, RunningServer, environment, twistd_command
 from tests.interop.test_chaos import Wire
 
@@ -63,15 +68,42 @@ class PrivilegesTests(SynchronousTestCase):
         message.chmod(0o600)
         self.give(message)
 
+    def public(self):
+        """
+        Give what runs a command by a Python that everybody can read: that of these
+        tests may be root's alone, and the workers are started without privileges.
+        """
+        folder = self.mail.parent / "public"
+        script = ["set -e"]
+        seen = {
+            "python": sys.base_prefix,
+            "packages": sysconfig.get_path("purelib"),
+            "checkout": str(ROOT),
+        }
+        for name, path in seen.items():
+            (folder / name).mkdir(parents=True)
+            script.append(f"mount --bind '{path}' '{folder}/{name}'")
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        script += [
+            "shift",
+            f"export PYTHONPATH='{folder}/checkout:{folder}/packages'",
+            f"cd '{folder}'",
+            f"export LD_LIBRARY_PATH='{folder}/python/lib'",
+            f"exec '{folder}/python/bin/python{version}' \"$@\"",
+        ]
+        # What is mounted is gone with the process.
+        return [program("unshare"), "--mount", "sh", "-c", "\n".join(script), "sh"]
+
     def give(self, path):
         os.chown(path, self.account.pw_uid, self.account.pw_gid)
 
-    def server(self, *options, twistd=("--uid", USER, "--gid", GROUP)):
+    def server(self, *options, twistd=("--uid", USER, "--gid", GROUP), launcher=()):
         port = low_port()
         server = RunningServer(
             f"maildir:{self.mail}/%u",
             options=("--listen", f"tcp:{port}:interface=127.0.0.1", *options),
             twistd=twistd,
+            launcher=launcher,
         )
         self.addCleanup(server.stop)
         # The users file must be there for the account too.
@@ -130,6 +162,31 @@ class PrivilegesTests(SynchronousTestCase):
             wire.command(b"USER " + name.encode())
             wire.command(b"PASS secret")
         self.assertNotIn("Traceback", server.log())
+
+    def test_workers(self):
+        """
+        Workers have no privilege either, and use a key that only root can read.
+        """
+        certificate = Authority().issue()
+        pem = self.mail.parent / "key.pem"
+        pem.write_bytes(certificate.certificate + certificate.key)
+        pem.chmod(0o600)
+        server = self.server(
+            *("--workers", "2", "--certificate", str(pem)), launcher=self.public()
+        )
+        server.wait_for_log("worker 2")
+        log = server.wait_for_log(") serves")
+        pid = re.search(r"\(process (\d+)\) serves", log)[1]
+        status = Path(f"/proc/{pid}/status").read_text()
+        ids = re.search(r"^Uid:\s+(.*)$", status, re.MULTILINE)[1].split()
+        self.assertEqual(ids, [str(self.account.pw_uid)] * 4)
+        client = poplib.POP3("127.0.0.1", server.port, timeout=PATIENCE)
+        client.stls(ssl.create_default_context(cadata=certificate.authority.decode()))
+        client.user("alice")
+        client.pass_("secret")
+        client.dele(1)
+        client.quit()
+        self.assertEqual(self.owners(self.mail), {self.account.pw_uid})
 
     def test_needsMail(self):
         """

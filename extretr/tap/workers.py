@@ -1,0 +1,100 @@
+"""
+``--workers N``: the process that supervises the workers, and what it hands to them.
+"""
+
+import base64
+import json
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.protocol import Factory
+
+from extretr.interfaces import IBrakes
+from extretr.server.signals import Signals
+from extretr.server.sockets import OpeningReactor
+from extretr.server.systemd import Notifier
+from extretr.server.workers import Workers
+from extretr.tap.listening import listeners
+from extretr.tap.process import preload
+
+#: With the modules of the supervisor, wherever it has found them; never with the
+#: folder in which it happens to run.
+COMMAND = (sys.executable, "-P", "-m", "extretr.tap.worker")
+
+#: Makes what stands for a password, in all workers alike.
+_TRIED_KEY = secrets.token_bytes(32)
+
+
+def supervised(run: Any, reactor: Any, brakes: IBrakes) -> IService:
+    """
+    Give the service that opens the ports and keeps workers running.
+    """
+    preload()
+    service = MultiService()
+    opening = OpeningReactor(reactor)
+    for listener in listeners(run, SharedPort(), None, reactor, opening):
+        listener.setServiceParent(service)
+    systemd = Notifier(reactor, os.environ, run["stop-after"])
+    environ = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONUNBUFFERED": "1",
+    }
+    workers = Workers(
+        reactor,
+        run["workers"],
+        COMMAND,
+        environ,
+        partial(_configuration, run, os.getcwd(), _handed(run)),
+        opening.ports,
+        brakes,
+        run["stop-after"],
+        systemd.ready,
+    )
+    reload = partial(systemd.reloading, workers.reload)
+    Signals(reactor, reload, workers.hurry).setServiceParent(service)
+    systemd.setServiceParent(service)
+    # The last to start is the first to stop.
+    workers.setServiceParent(service)
+    return service
+
+
+def _handed(run: Any) -> dict[str, str]:
+    """
+    Give the files that a worker, without privileges, may not be able to read.
+    """
+    handed = {}
+    for option in ("certificate", "key", "client-ca"):
+        if run[option]:
+            path = os.path.abspath(run[option])
+            with open(path, "rb") as file:
+                handed[path] = base64.b64encode(file.read()).decode("ascii")
+    return handed
+
+
+def _configuration(
+    run: Any, folder: str, handed: dict[str, str], ports: Sequence[Any]
+) -> bytes:
+    # Not in the arguments of the process, which everybody on the machine can see.
+    return json.dumps(
+        {
+            "arguments": run.given,
+            "folder": folder,
+            "files": handed,
+            "tried key": base64.b64encode(_TRIED_KEY).decode("ascii"),
+            "families": [int(port.addressFamily) for port in ports],
+        }
+    ).encode("ascii")
+
+
+class SharedPort(Factory):
+    """
+    Makes nothing: the ports of a supervisor take no connections.
+    """
+
+    noisy = False
