@@ -75,7 +75,7 @@ MADE_FOR = {
     "server.proxied": {"twisted.protocols.policies"},
     "server.certificate_users": {"cryptography"},
     "server.sockets": {"twisted.internet.abstract", "twisted.protocols.tls"},
-    "server.worker_link": {"twisted.internet.error", "twisted.protocols.amp"},
+    "server.worker_link": {"twisted.protocols.amp"},
     "server.shared_brakes": {"twisted.protocols.amp"},
     "server.worker_process": {"twisted.internet.error"},
     "server.schemes": {"passlib"},

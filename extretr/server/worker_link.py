@@ -5,7 +5,6 @@ What the supervising process and a worker say to each other, over a pair of sock
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 
 from extretr.server.shared_brakes import BrakesDesk
@@ -95,9 +94,8 @@ class SupervisorLink(amp.AMP):
         """
         Give a Deferred that fires when the worker's reactor has turned.
         """
-        return self.callRemote(Ping).addErrback(
-            lambda reason: reason.trap(ConnectionLost, amp.AmpError) and None
-        )
+        # That it is gone is found out by other means.
+        return self.callRemote(Ping).addErrback(lambda _: None)
 
 
 class WorkerLink(amp.AMP):

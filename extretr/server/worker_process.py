@@ -113,7 +113,7 @@ class Worker(ProcessProtocol):
         try:
             event = eventFromJSON(text)
             # What a worker's log has no word for comes as text.
-            event["log_namespace"]
+            event["log_namespace"], event["log_level"]
         except (ValueError, KeyError, TypeError):
             if text:
                 self._log.error(

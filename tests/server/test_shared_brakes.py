@@ -1,0 +1,197 @@
+"""
+`extretr.server.shared_brakes` and `extretr.server.worker_link`: a worker asks.
+"""
+
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+from twisted.test.iosim import FakeTransport, connect
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from extretr.interfaces import IBrakes
+from extretr.server.limits import Brakes, Limits
+from extretr.server.shared_brakes import AskedBrakes, BrakesDesk
+from extretr.server.worker_link import (
+    Hurry,
+    Reload,
+    Stop,
+    SupervisorLink,
+    WorkerLink,
+)
+
+
+class Process:
+    """
+    What a worker does when it is told.
+    """
+
+    def __init__(self):
+        self.told = []
+
+    def reload(self):
+        self.told.append("reload")
+
+    def stop(self):
+        self.told.append("stop")
+
+    def hurry(self):
+        self.told.append("hurry")
+
+
+class LinkedTestCase(SynchronousTestCase):
+    """
+    Two workers and their supervisor.
+    """
+
+    def setUp(self):
+        self.clock = Clock()
+        limits = Limits(
+            connections=3, per_address=2, per_user=1, logins_per_address=1,
+            login_delay=10, delays=(5.0,),
+        )  # fmt: skip
+        self.brakes = Brakes(limits, self.clock.seconds)
+        self.serving = []
+        self.first, self.second = self.worker(), self.worker()
+
+    def worker(self):
+        worker = Process()
+        supervisor = SupervisorLink(
+            lambda: self.serving.append(worker), BrakesDesk(self.brakes)
+        )
+        link = WorkerLink(worker)
+        with capturedLogs():
+            worker.pump = connect(
+                supervisor,
+                FakeTransport(supervisor, True),
+                link,
+                FakeTransport(link, False),
+            )
+        worker.link, worker.supervisor = link, supervisor
+        worker.brakes = AskedBrakes(link.callRemote)
+        return worker
+
+    def ask(self, worker, name, *arguments):
+        result = getattr(worker.brakes, name)(*arguments)
+        worker.pump.flush()
+        return None if result is None else self.successResultOf(result)
+
+    def die(self, worker):
+        with capturedLogs():
+            worker.link.transport.abortConnection()
+            worker.pump.flush()
+
+
+class BrakesTests(LinkedTestCase):
+    """
+    The limits of all workers together.
+    """
+
+    def test_interface(self):
+        """
+        A worker has brakes like any other.
+        """
+        verifyObject(IBrakes, self.first.brakes)
+
+    def test_connections(self):
+        """
+        What one holds, the other has not; what it gives back, the other can have.
+        """
+        address = "2001:db8::/64"
+        for worker in (self.first, self.second):
+            self.assertEqual(self.ask(worker, "connect", address), "")
+        limit = "connections of an address"
+        for worker in (self.first, self.second):
+            self.assertEqual(self.ask(worker, "connect", address), limit)
+        self.ask(self.first, "disconnect", address)
+        self.assertEqual(self.ask(self.second, "connect", address), "")
+
+    def test_users(self):
+        """
+        So it is with the sessions of a user, and with the delay to the next login.
+        """
+        user = b"al\xffice"
+        self.assertEqual(self.ask(self.first, "enter", user), "")
+        limit = "sessions of a user"
+        self.assertEqual(self.ask(self.second, "enter", user), limit)
+        self.ask(self.first, "leave", user)
+        self.ask(self.first, "quitted", user, 1)
+        self.assertEqual(self.ask(self.second, "enter", user), "login delay")
+        self.clock.advance(9)
+        self.assertEqual(self.ask(self.second, "enter", user), "")
+
+    def test_logins(self):
+        """
+        So it is with logins, and what failed at one delays those of the other.
+        """
+        self.assertEqual(self.ask(self.first, "begin", "192.0.2.7"), 0)
+        self.assertLess(self.ask(self.second, "begin", "192.0.2.7"), 0)
+        self.ask(self.first, "failed", "192.0.2.7", b"alice", b"\0tried")
+        self.ask(self.first, "end", "192.0.2.7")
+        self.assertEqual(self.ask(self.second, "begin", "192.0.2.7"), 5)
+        self.ask(self.second, "end", "192.0.2.7")
+        self.ask(self.second, "succeeded", "192.0.2.7", b"alice")
+
+    def test_dead(self):
+        """
+        A worker that dies gives back all that it held, once, and no more than that.
+        """
+        held = (("connect", "a"), ("begin", "a"), ("enter", b"alice"))
+        for name, key in held:
+            self.ask(self.first, name, key)
+        self.ask(self.second, "connect", "a")
+        self.ask(self.first, "connect", "a")
+        self.ask(self.first, "disconnect", "never")
+        self.die(self.first)
+        self.assertEqual(self.ask(self.second, "connect", "a"), "")
+        limit = "connections of an address"
+        self.assertEqual(self.ask(self.second, "connect", "a"), limit)
+        self.assertGreaterEqual(self.ask(self.second, "begin", "a"), 0)
+        self.assertEqual(self.ask(self.second, "enter", b"alice"), "")
+
+    def test_supervisorDead(self):
+        """
+        Without a supervisor no question is answered, and the worker stops.
+        """
+        asked = self.first.brakes.connect("a")
+        with capturedLogs():
+            self.first.link.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(asked, ConnectionLost)
+        self.assertEqual(self.first.told, ["stop"])
+
+
+class LinkTests(LinkedTestCase):
+    """
+    What else they say.
+    """
+
+    def test_orders(self):
+        """
+        The worker does what it is told, and tells when it serves.
+        """
+        for command in (Reload, Stop, Hurry):
+            self.first.supervisor.tell(command)
+        self.first.pump.flush()
+        self.assertEqual(self.first.told, ["reload", "stop", "hurry"])
+        self.second.link.serves()
+        self.second.pump.flush()
+        self.assertEqual(self.serving, [self.second])
+
+    def test_ping(self):
+        """
+        One whose reactor turns answers.
+        """
+        answer = self.first.supervisor.ping()
+        self.assertNoResult(answer)
+        self.first.pump.flush()
+        self.successResultOf(answer)
+
+    def test_gone(self):
+        """
+        Who is gone is told nothing, and that is no error.
+        """
+        answer = self.first.supervisor.ping()
+        self.die(self.first)
+        self.first.supervisor.tell(Stop)
+        self.successResultOf(answer)
