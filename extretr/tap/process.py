@@ -37,6 +37,8 @@ class Handed:
     ports: Any = None
     #: The brakes of all workers.
     brakes: Any = None
+    #: What is shown of unknown users is derived from it.
+    users_key: bytes | None = None
     #: What sessions of all workers have in common.
     attributes: dict[str, Any] = field(default_factory=dict)
 
@@ -63,8 +65,8 @@ class Process:
         """
         preload()
         systemd = Notifier(self.reactor, os.environ, self.stop_after)
-        self._add(service, sessions, partial(systemd.reloading, reloads.reload))
         systemd.setServiceParent(service)
+        self._add(service, sessions, partial(systemd.reloading, reloads.reload))
         self.reactor.callWhenRunning(systemd.ready)
 
     def _add(self, service: MultiService, sessions: "set[Any]", reload: Any) -> None:

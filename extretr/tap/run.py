@@ -67,7 +67,7 @@ def serving(
     tls = tls_of(run, reactor)
     if run["mail"]:
         mail, store = run["mail"], _store(run, reactor)
-        checkers = checkers_of(run, reactor, threads)
+        checkers = checkers_of(run, reactor, threads, handed.users_key)
     else:
         embedded = offer_sample(plain_endpoints(run))
         mail = f"maildir:{embedded.maildir}"
@@ -99,7 +99,8 @@ def serving(
     for listener in listeners(run, factory, tls, reactor, handed.ports):
         listener.setServiceParent(service)
     process.complete(service, factory.sessions, reloads)
-    Logger("extretr").info("mail rests in {mail}", mail=mail)
+    if handed.ports is None:
+        Logger("extretr").info("mail rests in {mail}", mail=mail)
     return service
 
 

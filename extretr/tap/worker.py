@@ -57,10 +57,12 @@ def main() -> None:
         certificates.handed[path] = base64.b64decode(octets)
     process = WorkerProcess(reactor, run["stop-after"])
     link = WorkerLink(process)
+    keys = {name: bytes.fromhex(key) for name, key in configuration["keys"].items()}
     handed = Handed(
         ports=AcceptingReactor(reactor, sockets),
         brakes=AskedBrakes(link.callRemote),
-        attributes={"triedKey": base64.b64decode(configuration["tried key"])},
+        users_key=keys["users"],
+        attributes={"triedKey": keys["tried"]},
     )
     service = serving(run, reactor, process, handed)
     factory: IProtocolFactory = _Factory(link)

@@ -26,8 +26,8 @@ from extretr.tap.process import preload
 #: folder in which it happens to run.
 COMMAND = (sys.executable, "-P", "-m", "extretr.tap.worker")
 
-#: Makes what stands for a password, in all workers alike.
-_TRIED_KEY = secrets.token_bytes(32)
+#: By which all workers make the same of a user or a password.
+KEYS = ("users", "tried")
 
 
 def supervised(run: Any, reactor: Any, brakes: IBrakes) -> IService:
@@ -45,12 +45,13 @@ def supervised(run: Any, reactor: Any, brakes: IBrakes) -> IService:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONUNBUFFERED": "1",
     }
+    keys = {name: secrets.token_hex(32) for name in KEYS}
     workers = Workers(
         reactor,
         run["workers"],
         COMMAND,
         environ,
-        partial(_configuration, run, os.getcwd(), _handed(run)),
+        partial(_configuration, run, os.getcwd(), _handed(run), keys),
         opening.ports,
         brakes,
         run["stop-after"],
@@ -78,7 +79,11 @@ def _handed(run: Any) -> dict[str, str]:
 
 
 def _configuration(
-    run: Any, folder: str, handed: dict[str, str], ports: Sequence[Any]
+    run: Any,
+    folder: str,
+    handed: dict[str, str],
+    keys: dict[str, str],
+    ports: Sequence[Any],
 ) -> bytes:
     # Not in the arguments of the process, which everybody on the machine can see.
     return json.dumps(
@@ -86,7 +91,7 @@ def _configuration(
             "arguments": run.given,
             "folder": folder,
             "files": handed,
-            "tried key": base64.b64encode(_TRIED_KEY).decode("ascii"),
+            "keys": keys,
             "families": [int(port.addressFamily) for port in ports],
         }
     ).encode("ascii")

@@ -2,6 +2,7 @@
 A server of several processes.
 """
 
+import base64
 import os
 import re
 import shutil
@@ -184,6 +185,26 @@ class WorkersTests(SynchronousTestCase):
             wire.socket.sendall(b"PASS wrong\r\n")
             self.assertIn(b"-ERR", wire.line())
         self.assertGreaterEqual(time.monotonic() - begun, 1)
+
+    def test_unknownUsers(self):
+        """
+        What is shown of a user that there is not is the same at each worker: nobody
+        can tell by it.
+        """
+        server = self.server()
+        first = self.connect(server)
+        second = self.connect(server, but=self.pid_of(first))
+        shown = []
+        for wire in (first, second):
+            wire.socket.sendall(
+                b"AUTH SCRAM-SHA-256 "
+                + base64.b64encode(b"n,,n=nobody,r=abcdefghij")
+                + b"\r\n"
+            )
+            challenge = base64.b64decode(wire.line().removeprefix(b"+ "))
+            shown.append(challenge.split(b",")[1:])
+        self.assertEqual(shown[0], shown[1])
+        self.assertTrue(shown[0][0].startswith(b"s="))
 
     def test_listeners(self):
         """
