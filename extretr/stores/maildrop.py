@@ -105,7 +105,7 @@ class Maildrop:
         """
         if index is not None:
             entry = self._entryAt(index)
-            if entry.deleted or entry.gone:
+            if entry.deleted:
                 return 0
             return self._measured([entry], lambda: self._sizeOfOne(entry))
         return self._measured(
