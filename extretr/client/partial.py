@@ -53,7 +53,7 @@ class Label:
             fields = json.loads(text)
             unique_id = fields.pop("unique_id").encode("latin-1")
             label = cls(unique_id=unique_id, **fields)
-        except (ValueError, TypeError, AttributeError, KeyError):
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             return None
         numbers = (label.announced, label.synced)
         whole = all(type(one) is int and one >= 0 for one in numbers)

@@ -84,6 +84,7 @@ class PartialTests(SynchronousTestCase):
             None,
             b"",
             b"{",
+            b"[" * 100_000,
             b"[]",
             b"{}",
             json.dumps({**whole, "unique_id": "other"}).encode(),
