@@ -90,7 +90,8 @@ def _address(version: int, host: str, port: str) -> Address:
     except ValueError:
         raise BadHeaderError from None
     decimal = port.isascii() and port.isdecimal() and len(port) <= 5
-    if address.version != version or not decimal or int(port) > 0xFFFF:
+    # Of a scope ("%eth0") Python checks nothing, and it means nothing here.
+    if address.version != version or "%" in host or not decimal or int(port) > 0xFFFF:
         raise BadHeaderError
     return _of(version, str(address), int(port))
 

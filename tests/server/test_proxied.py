@@ -95,6 +95,7 @@ class HeaderTests(SynchronousTestCase):
             b"PROXY TCP4 192.0.2.256 198.51.100.1 50000 110\r\n",
             b"PROXY TCP4 ::1 ::1 50000 110\r\n",
             b"PROXY TCP6 192.0.2.7 198.51.100.1 50000 110\r\n",
+            b"PROXY TCP6 ::1%\x1b[31m ::1 50000 110\r\n",
             b"PROXY TCP4 evil.example 198.51.100.1 50000 110\r\n",
             b"PROXY TCP4 192.0.2.7 198.51.100.1 +5 110\r\n",
             b"PROXY TCP4 192.0.2.7 198.51.100.1 65536 110\r\n",
