@@ -1,0 +1,3 @@
+"""
+What takes long: coverage-guided fuzzing, soaks, the memory of many sessions.
+"""
