@@ -82,7 +82,7 @@ class Sessions(RuleBasedStateMachine):
     def fill(self, stored):
         for user in USERS:
             self.deliver(b"first\n", user)
-        for one in stored:
+        for one in [*stored, stored[0]]:
             self.deliver(one, b"alice")
         self.login(b"alice", self.host.connect())
 

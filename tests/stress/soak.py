@@ -1,0 +1,249 @@
+"""
+Thousands of sessions against one real server: what leaks, and what they cost.
+
+::
+
+    python -m tests.stress.soak --sessions 2000 --seconds 300
+    python -m tests.stress.soak --memory 2000 5000
+    python -m tests.stress.soak --memory 2000 5000 --tls
+    python -m tests.stress.soak --smoke
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import re
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.certificates import for_loopback
+from tests.interop.running import ROOT, RunningServer
+from tests.stress.crowd import PASSWORD, Crowd, allow_descriptors
+from tests.stress.watched import TOLD
+
+MESSAGES = [b"Subject: small\n\nbody\n", b"Subject: large\n\n" + b"line\n" * 50_000]
+
+#: Told apart from the listener in clear by its name.
+TLS = "tcp:port=0:interface=127.0.0.1"
+
+#: Octets that a server may have grown by: arenas that Python's allocator has not given
+#: back.
+SLACK = 8 * 1024 * 1024
+
+#: Seconds for sessions to end, when their clients are gone.
+PATIENCE = 15.0
+
+
+class Watched:
+    """
+    A server with many users, and what it holds at the moment.
+    """
+
+    def __init__(self, users: int, stack: ExitStack, tls: bool = False) -> None:
+        allow_descriptors(2 * users + 200)
+        self.users = [b"user%d" % number for number in range(users)]
+        self._told = Path(f"/tmp/extretr-watched-{os.getpid()}.json")
+        options = ["--max-connections=0", "--max-per-address=0"]
+        self.context: ssl.SSLContext | None = None
+        if tls:
+            options += self._tls(stack)
+        self.server = stack.enter_context(
+            RunningServer(
+                users=dict.fromkeys(self.users, PASSWORD),
+                options=options,
+                env={TOLD: str(self._told)},
+                launcher=[sys.executable, str(ROOT / "tests/stress/watched.py")],
+            )
+        )
+        stack.callback(self._told.unlink, missing_ok=True)
+        self.port = self.server.port
+        if tls:
+            log = self.server.wait_for_log(f"{TLS}: listening")
+            found = re.search(rf"{TLS}: listening on \S+ port (\d+)", log)
+            assert found is not None
+            self.port = int(found[1])
+
+    def _tls(self, stack: ExitStack) -> list[str]:
+        pem = Path(stack.enter_context(TemporaryDirectory()), "certificate.pem")
+        made = for_loopback()
+        pem.write_bytes(made.certificate + made.key)
+        self.context = ssl.create_default_context(cadata=made.authority.decode())
+        return [f"--certificate={pem}", f"--listen-tls={TLS}"]
+
+    def deliver(self) -> None:
+        """
+        Give each user the same mail.
+        """
+        first = self.server.maildir(self.users[0])
+        for name, stored in zip("12", MESSAGES, strict=True):
+            self.server.deliver(self.users[0], name.encode(), stored)
+            for user in self.users[1:]:
+                (self.server.maildir(user) / "new" / name).hardlink_to(
+                    first / "new" / name
+                )
+
+    def pss(self) -> int:
+        """
+        Give the server's proportional share of memory, in octets.
+        """
+        text = Path(f"/proc/{self.server.pid}/smaps_rollup").read_text()
+        found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def descriptors(self) -> int:
+        """
+        Give the number of files that the server has open.
+        """
+        return len(os.listdir(f"/proc/{self.server.pid}/fd"))
+
+    def locks(self) -> int:
+        """
+        Give the number of maildrops that are held.
+        """
+        return len(list(self.server.folder.glob("mail/*/extretr/lock")))
+
+    def tells(self) -> Mapping[str, Any]:
+        """
+        Let the server tell its timers and its objects.
+        """
+        self._told.unlink(missing_ok=True)
+        os.kill(self.server.pid, signal.SIGUSR2)
+        deadline = time.monotonic() + PATIENCE
+        while not self._told.exists():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"it tells nothing: {self.server.log()[-2000:]}")
+            time.sleep(0.02)
+        return json.loads(self._told.read_text())
+
+    def held(self) -> dict[str, Any]:
+        """
+        Give all that has to be as it was, when all sessions have ended.
+        """
+        told = self.tells()
+        kinds = ("ExtendedPOP3", "Held", "Transfer", "MaildirMaildrop", "Index")
+        return {
+            "descriptors": self.descriptors(),
+            "locks": self.locks(),
+            "timers": told["timers"],
+            "objects": {kind: told["objects"].get(kind, 0) for kind in kinds},
+        }
+
+
+async def _warm_up(crowd: Crowd, users: list[bytes]) -> None:
+    for user in users:
+        client = await crowd.log_in(user)
+        await client.body(b"RETR 2", 1 << 60)
+        await client.ask(b"QUIT")
+        client.cut(reset=False)
+
+
+def soak(sessions: int, seconds: float) -> bool:
+    """
+    Let sessions come and go; tell whether nothing is left of them.
+    """
+    with ExitStack() as stack:
+        watched = Watched(sessions, stack)
+        watched.deliver()
+        crowd = Crowd(watched.port)
+        asyncio.run(_warm_up(crowd, watched.users[:50]))
+        time.sleep(2)
+        before, base = watched.held(), watched.pss()
+        most = [0, 0]
+
+        async def run() -> None:
+            now = asyncio.get_running_loop().time
+            end = now() + seconds
+            tasks = [
+                asyncio.create_task(crowd.come_and_go(user, random.Random(number), end))
+                for number, user in enumerate(watched.users)
+            ]
+            while now() < end:
+                await asyncio.sleep(2)
+                most[0] = max(most[0], watched.locks())
+                most[1] = max(most[1], watched.pss())
+            await asyncio.gather(*tasks)
+
+        asyncio.run(run())
+        print(
+            f"{crowd.sessions:,} sessions, {crowd.cuts:,} of them cut, at most"
+            f" {most[0]:,} at once; {crowd.refused:,} refusals;"
+            f" {crowd.octets / 1e6:,.0f} MB sent"
+        )
+        deadline = time.monotonic() + PATIENCE
+        while (after := watched.held()) != before and time.monotonic() < deadline:
+            time.sleep(1)
+        grown = watched.pss() - base
+        print(
+            f"PSS before {base / 2**20:.1f}, at most {most[1] / 2**20:.1f},"
+            f" after {(base + grown) / 2**20:.1f} MiB"
+        )
+        failures = re.findall(r"\w+Error.*", watched.server.log())
+        print(f"before: {before}\nafter:  {after}")
+        if failures:
+            print(f"in the log: {failures[:5]}")
+        return after == before and grown <= SLACK and not failures
+
+
+def memory(counts: list[int], tls: bool) -> None:
+    """
+    Print what an idle session, logged in, costs.
+    """
+    with ExitStack() as stack:
+        watched = Watched(max(counts), stack, tls)
+        watched.deliver()
+        crowd = Crowd(watched.port, watched.context)
+        asyncio.run(_warm_up(crowd, watched.users[:50]))
+        time.sleep(2)
+        watched.tells()
+        base = watched.pss()
+        print(f"base: {base / 2**20:.1f} MiB")
+
+        async def run() -> None:
+            clients: list[Any] = []
+            for count in sorted(counts):
+                users = watched.users[len(clients) : count]
+                clients += await asyncio.gather(*map(crowd.log_in, users))
+                await asyncio.sleep(3)
+                pss = watched.pss()
+                each = (pss - base) / count / 1024
+                print(f"{count:,} sessions: {pss / 2**20:.1f} MiB, {each:.2f} KiB each")
+            told = await asyncio.to_thread(watched.tells)
+            most = sorted(told["objects"].items(), key=lambda kind: -kind[1])[:12]
+            print(", ".join(f"{kind} {number:,}" for kind, number in most))
+
+        asyncio.run(run())
+
+
+def main() -> int:
+    """
+    Soak a server, or weigh it.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.soak")
+    parser.add_argument("--sessions", type=int, default=2000, help="at once")
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--memory", type=int, nargs="+", help="idle sessions")
+    parser.add_argument("--tls", action="store_true", help="these under TLS")
+    parser.add_argument("--smoke", action="store_true", help="a bit of all")
+    options = parser.parse_args()
+    if options.smoke:
+        memory([50], tls=False)
+        memory([20], tls=True)
+        return 0 if soak(100, 10) else 1
+    if options.memory:
+        memory(options.memory, options.tls)
+        return 0
+    return 0 if soak(options.sessions, options.seconds) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
