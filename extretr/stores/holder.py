@@ -165,8 +165,14 @@ class RecordFile:
 
     def __init__(self, path: bytes) -> None:
         self._path = path
-        self._guard_path = path + b".guard"
-        self._new_path = path + b".new"
+
+    @property
+    def _guard_path(self) -> bytes:
+        return self._path + b".guard"
+
+    @property
+    def _new_path(self) -> bytes:
+        return self._path + b".new"
 
     def make_folder(self) -> None:
         """

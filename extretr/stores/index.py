@@ -48,8 +48,9 @@ class Index:
         self._path = path
         self._messages: dict[bytes, tuple[bytes, bytes, int]] = {}
         self._notes: dict[bytes, bytes] = {}
-        self._dirty: set[bytes] = set()
-        self._dirty_notes: set[bytes] = set()
+        # As keys of a dictionary: an empty one is 150 octets less than an empty set.
+        self._dirty: dict[bytes, None] = {}
+        self._dirty_notes: dict[bytes, None] = {}
         if path is not None and os.path.exists(path):
             self._load(path)
 
@@ -71,15 +72,15 @@ class Index:
         """
         data = _pack(measured)
         self._messages[key] = signature, data, _checksum(key, signature, data)
-        self._dirty.add(key)
+        self._dirty[key] = None
 
     def forget(self, key: bytes) -> None:
         """
         Forget a message that was found to be another, and all notes with it.
         """
         if self._messages.pop(key, None) is not None:
-            self._dirty.add(key)
-        self._dirty_notes.update(self._notes)
+            self._dirty[key] = None
+        self._dirty_notes.update(dict.fromkeys(self._notes))
         self._notes.clear()
 
     def note(self, name: bytes) -> bytes | None:
@@ -94,7 +95,7 @@ class Index:
         """
         if self._notes.get(name) != value:
             self._notes[name] = value
-            self._dirty_notes.add(name)
+            self._dirty_notes[name] = None
 
     def keep_only(self, keys: Collection[bytes]) -> None:
         """
@@ -102,7 +103,7 @@ class Index:
         """
         for key in self._messages.keys() - set(keys):
             del self._messages[key]
-            self._dirty.add(key)
+            self._dirty[key] = None
 
     def save(self) -> None:
         """
