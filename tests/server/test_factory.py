@@ -99,6 +99,25 @@ class FactoryTests(SynchronousTestCase):
         self.assertTrue(session.requireTLS)
         self.assertFalse(MaildropFactory(portal).buildProtocol(None).requireTLS)
 
+    def test_attributes(self):
+        """
+        What a factory gives its sessions is there as it was given, functions too, and
+        costs none of them anything; a class that is set later is made from then on.
+        """
+
+        class Mine(ExtendedPOP3):
+            pass
+
+        factory = MaildropFactory(None, timeOut=7, schedule=lambda steps: steps)
+        session = factory.buildProtocol(None)
+        self.assertIs(session.factory, factory)
+        self.assertEqual((session.timeOut, session.schedule("steps")), (7, "steps"))
+        self.assertEqual(vars(session), {})
+        self.assertEqual(repr(type(session)), repr(ExtendedPOP3))
+        self.assertIs(type(session), type(factory.buildProtocol(None)))
+        factory.protocol = Mine
+        self.assertIsInstance(factory.buildProtocol(None), Mine)
+
     def test_mailService(self):
         """
         f51: the mail service makes a factory whose sessions know the service.
