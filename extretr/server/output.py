@@ -26,6 +26,16 @@ class Output:
     A transport that gathers writes while corked and passes all else on.
     """
 
+    # There are thousands of them.
+    __slots__ = (
+        "_corked",
+        "_held",
+        "_held_octets",
+        "original",
+        "waiting",
+        "written",
+    )
+
     def __init__(self, transport: Any) -> None:
         self.original = transport
         #: Octets written in all.

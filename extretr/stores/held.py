@@ -48,6 +48,22 @@ class Held:
     The session lock as its holder has it.
     """
 
+    # There are thousands of them.
+    __slots__ = (
+        "_acting",
+        "_call",
+        "_clock",
+        "_failing",
+        "_file",
+        "_noticed",
+        "_open",
+        "_released",
+        "_seen",
+        "_session",
+        "_settled",
+        "token",
+    )
+
     _log = Logger()
 
     def __init__(

@@ -91,9 +91,9 @@ class Index:
 
     def set_note(self, name: bytes, value: bytes) -> None:
         """
-        Keep a note of the store.
+        Keep a note of the store; an empty one is none.
         """
-        if self._notes.get(name) != value:
+        if self._notes.get(name, b"") != value:
             self._notes[name] = value
             self._dirty_notes[name] = None
 

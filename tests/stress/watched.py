@@ -26,6 +26,7 @@ def tell(*_: Any) -> None:
     gc.collect()
     calls: Any = reactor
     told = {
+        "blocks": sys.getallocatedblocks(),
         "timers": Counter(_name(call.func) for call in calls.getDelayedCalls()),
         "objects": Counter(
             kind.__qualname__
