@@ -190,8 +190,8 @@ def soak(sessions: int, seconds: float) -> bool:
         grown = watched.tells()["blocks"] - blocks
         print(
             f"PSS before {base / 2**20:.1f}, at most {most[1] / 2**20:.1f}, after"
-            f" {watched.pss() / 2**20:.1f} MiB; blocks of memory in use: {blocks:,}, and"
-            f" {grown:+,}"
+            f" {watched.pss() / 2**20:.1f} MiB; blocks of memory in use:"
+            f" {blocks:,}, and {grown:+,}"
         )
         failures = re.findall(r"\w+Error.*", watched.server.log())
         print(f"before: {before}\nafter:  {after}")
