@@ -221,8 +221,10 @@ class Box(ListMailbox):
         return waiting
 
     def sync(self):
-        for index in self.deleted:
-            self.store.there[self.user].remove(self.mails[index])
+        # Another session may have removed some of them: this one is no less done.
+        gone = [self.mails[index] for index in self.deleted]
+        there = self.store.there
+        there[self.user] = [mail for mail in there[self.user] if mail not in gone]
         return self.later(None)
 
     def close(self):
