@@ -72,6 +72,8 @@ ROOMS = [
 
 #: The one module that a library, or the reactor, is let into.
 MADE_FOR = {
+    "server.metrics": {"prometheus_client"},
+    "server.monitor": {"twisted.web"},
     "server.proxied": {"twisted.protocols.policies"},
     "server.certificate_users": {"cryptography"},
     "server.sockets": {"twisted.internet.abstract", "twisted.protocols.tls"},

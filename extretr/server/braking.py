@@ -17,7 +17,6 @@ from extretr.errors import ServerBusy, TooManyConnections, TooManyLogins
 from extretr.interfaces import IBrakes
 from extretr.server.authentication import AuthMixin
 from extretr.server.entering import counted
-from extretr.server.meter import Meter
 from extretr.server.peers import is_local, network_of
 
 #: Makes what stands for a password: of no use in another process, nor to guess by.
@@ -74,8 +73,6 @@ class BrakesMixin(AuthMixin):
 
     #: What is announced of how long mail is kept (RFC 2449, section 6.7).
     expire: bytes | None = None
-
-    meter: Meter = Meter()
 
     _isConnected = False
     _due: Any = None

@@ -29,7 +29,7 @@ class Meter:
         Args:
             mechanism: "PASS", "APOP" or the name of a SASL mechanism.
             outcome: "accepted", "refused" (wrong password or unknown user), "in use",
-                "limited" or "unavailable".
+                "limited", "unavailable", or "abandoned" by a peer that has hung up.
         """
 
     def refused(self, limit: str) -> None:
@@ -42,12 +42,11 @@ class Meter:
         Take note that a maildrop was taken over by a later login.
         """
 
-    def retrieved(self, octets: int, held: int, firstOctet: float) -> None:
+    def retrieved(self, held: int, firstOctet: float) -> None:
         """
         Take note that a message was begun to be sent.
 
         Args:
-            octets: canonical octets that are to come.
             held: canonical octets that need not be sent again: the offset.
             firstOctet: seconds from the command to the first octet.
         """

@@ -5,6 +5,7 @@ The POP3 server protocol with the extended RETR: its commands.
 ready-made classes go where `POP3` and `VirtualPOP3` went.
 """
 
+from time import perf_counter
 from typing import Any
 
 from twisted.cred.credentials import UsernamePassword
@@ -153,6 +154,7 @@ class ExtendedRETRMixin(LanguageMixin):
         """
         Send a message, from an offset on where one is given (draft, section 2.2).
         """
+        begun = perf_counter()
         try:
             held = 0 if offset is None else parse_number(offset)
             index = parse_index(number)
@@ -161,17 +163,19 @@ class ExtendedRETRMixin(LanguageMixin):
             return None
         message = self.mbox.openMessage(index)
         if isinstance(message, Deferred):
-            return self._run(self._retrieveLater(index, message, held))
-        sending = self._retrieve(index, message, held)
+            return self._run(self._retrieveLater(index, message, held, begun))
+        sending = self._retrieve(index, message, held, begun)
         return None if sending is None else self._hold(sending)
 
-    async def _retrieveLater(self, index: int, message: Any, held: int) -> None:
-        sending = self._retrieve(index, await message, held)
+    async def _retrieveLater(
+        self, index: int, message: Any, held: int, begun: float
+    ) -> None:
+        sending = self._retrieve(index, await message, held, begun)
         if sending is not None:
             await sending
 
     def _retrieve(
-        self, index: int, message: ISeekableMessage, held: int
+        self, index: int, message: ISeekableMessage, held: int, begun: float
     ) -> "Deferred[None] | None":
         text = b"%d octets" % message.size
         if held:
@@ -180,6 +184,7 @@ class ExtendedRETRMixin(LanguageMixin):
         opened = self._openAt(message, held)
         sent = self._send(index, MessageBlocks(success(text), opened))
         self.savedOctets += held
+        self.meter.retrieved(held, perf_counter() - begun)
         return sent
 
     def _send(self, index: int, blocks: MessageBlocks) -> "Deferred[None] | None":

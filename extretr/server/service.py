@@ -77,6 +77,13 @@ class Listener(Service):
         self._listening: Deferred[Any] | None = None
         self._made_by = os.getpid()
 
+    @property
+    def isListening(self) -> bool:
+        """
+        Whether connections are taken.
+        """
+        return self._port is not None
+
     def privilegedStartService(self) -> None:
         """
         Listen, before any privilege is given up.

@@ -20,6 +20,7 @@ from extretr.interfaces import ISeekableMailbox
 from extretr.mailbox import SeekableMailbox
 from extretr.server.handlers import takes
 from extretr.server.liveness import TransportSession
+from extretr.server.meter import Meter
 from extretr.server.output import Output
 from extretr.server.peers import host_of
 from extretr.server.stopping import StoppingMixin
@@ -61,6 +62,9 @@ class SessionMixin(StoppingMixin):
 
     #: IReactorTime; the global reactor where it is None.
     clock: Any = None
+
+    #: Is told what happens, and counts it.
+    meter: Meter = Meter()
 
     factory: Any
     schedule: Any
@@ -113,6 +117,7 @@ class SessionMixin(StoppingMixin):
         output = Output(transport)
         self.session = TransportSession(transport, clock, self._evicted)
         self.session.start()
+        self.meter.sessionBegan()
         super().makeConnection(output)
 
     # Commands
@@ -264,6 +269,7 @@ class SessionMixin(StoppingMixin):
         self._abort("timed out")
 
     def _evicted(self) -> None:
+        self.meter.tookOver()
         self._abort("another session took the maildrop over")
 
     def _abort(self, ending: str) -> None:
@@ -310,13 +316,15 @@ class SessionMixin(StoppingMixin):
         if self._logged:
             return
         self._logged = True
+        sent = getattr(self.transport, "written", 0)
+        self.meter.sessionEnded(self.ending, sent)
         self._log.info(
             "session of {user} from {peer} ended: {ending};"
             " {sent} octets sent, {saved} saved by resuming",
             user=None if self.user is None else printable(self.user).decode("ascii"),
             peer=host_of(self.transport),
             ending=self.ending,
-            sent=getattr(self.transport, "written", 0),
+            sent=sent,
             saved=self.savedOctets,
         )
 

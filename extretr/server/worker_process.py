@@ -44,6 +44,7 @@ class Worker(ProcessProtocol):
         """
         self.number = number
         self.serves = False
+        self.pid = 0
         self.began = clock.seconds()
         self.link = SupervisorLink(self._servesNow, desk)
         self._ended = ended
@@ -57,6 +58,7 @@ class Worker(ProcessProtocol):
         """
         Begin to look at it now and then.
         """
+        self.pid = self.transport.pid
         self._look.start(LOOK, now=False)
 
     def tell(self, command: Any) -> None:

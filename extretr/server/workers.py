@@ -47,6 +47,7 @@ class Workers(Service):
         brakes: IBrakes,
         stopAfter: float,
         ready: Callable[[], object],
+        gone: Callable[[int], object] = lambda _: None,
     ) -> None:
         """
         Args:
@@ -59,6 +60,7 @@ class Workers(Service):
             brakes: hold back what comes to any of them.
             stopAfter: seconds that running transfers get.
             ready: is called when all serve for the first time.
+            gone: gets the process number of each one that has ended.
         """
         self._reactor = reactor
         self._count = count
@@ -69,6 +71,7 @@ class Workers(Service):
         self._brakes = brakes
         self._stopAfter = stopAfter
         self._ready: Callable[[], object] | None = ready
+        self._gone = gone
         self._workers: dict[int, Worker] = {}
         self._pauses: dict[int, float] = {}
         self._calls: dict[int, Any] = {}
@@ -123,8 +126,15 @@ class Workers(Service):
             ready, self._ready = self._ready, None
             ready()
 
+    def isServing(self) -> bool:
+        """
+        Tell whether any worker serves.
+        """
+        return any(worker.serves for worker in self._workers.values())
+
     def _ended(self, worker: Worker) -> None:
         del self._workers[worker.number]
+        self._gone(worker.pid)
         if not self.running:
             if not self._workers and self._stopped is not None:
                 stopped, self._stopped = self._stopped, None

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.application.service import IService
 
+from extretr.tap.check import check
 from extretr.tap.fetch import FetchOptions, fetch_service
 from extretr.tap.one_line import OneLineOptions
 from extretr.tap.run import run_service
@@ -41,4 +42,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     given: Any = options.subOptions
     if options.subCommand == "fetch":
         return fetch_service(given, reactor)
+    if given["check"]:
+        check(given, reactor)
     return run_service(given, reactor)

@@ -83,6 +83,7 @@ class MailOptions(OneLineOptions):
         if kind != "maildir" and not re.search("%[und]", path):
             # One mbox, whoever logs in.
             root = os.path.dirname(root)
+        self["root"] = root
         if not os.path.isdir(root):
             raise usage.UsageError(f"--mail: there is no folder {root}")
         if self["state"] is not None:

@@ -16,7 +16,6 @@ from extretr.server.accounts import PasswdFile
 from extretr.server.entering import BrakedRealm
 from extretr.server.factory import MaildropFactory, MaildropRealm
 from extretr.server.hashing import HashingThreads
-from extretr.server.meter import Meter
 from extretr.server.reloading import Reloads
 from extretr.server.turns import cooperating
 from extretr.stores.maildir import MaildirStore
@@ -25,6 +24,7 @@ from extretr.stores.paths import PathTemplate
 from extretr.tap.checkers import checkers_of, users_in
 from extretr.tap.limit_options import brakes_of, session_limits
 from extretr.tap.listening import listeners, plain_endpoints
+from extretr.tap.monitor_options import Monitor, checks_of
 from extretr.tap.process import Handed, Process, WorkerProcess
 from extretr.tap.sample import offer_sample
 from extretr.tap.tls_options import reload_certificate, tls_of
@@ -84,7 +84,8 @@ def serving(
             reloads.add(checker.name, checker.reload)
     if tls is not None:
         reloads.add("certificate", partial(reload_certificate, tls))
-    brakes, meter = handed.brakes or brakes_of(run, reactor), Meter()
+    monitor = Monitor(run, reactor)
+    brakes, meter = handed.brakes or brakes_of(run, reactor), monitor.meter()
     realm = BrakedRealm(MaildropRealm(store), brakes, meter)
     factory = MaildropFactory(
         Portal(realm, checkers),
@@ -96,8 +97,12 @@ def serving(
         **session_limits(run, brakes),
         **handed.attributes,
     )
-    for listener in listeners(run, factory, tls, reactor, handed.ports):
+    made = list(listeners(run, factory, tls, reactor, handed.ports))
+    for listener in made:
         listener.setServiceParent(service)
+    if not isinstance(process, WorkerProcess):
+        listening = {"listeners": lambda: all(each.isListening for each in made)}
+        monitor.serve(service, {**checks_of(run), **listening})
     process.complete(service, factory.sessions, reloads)
     if handed.ports is None:
         Logger("extretr").info("mail rests in {mail}", mail=mail)

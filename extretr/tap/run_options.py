@@ -10,12 +10,18 @@ from twisted.python import usage
 from extretr.server.checkers import OctetsChecker
 from extretr.tap.limit_options import LimitOptions
 from extretr.tap.mail_options import MailOptions
+from extretr.tap.monitor_options import MonitorOptions
 from extretr.tap.process_options import ProcessOptions
 from extretr.tap.sasl_options import SaslOptions
 
 
 class RunOptions(
-    MailOptions, SaslOptions, LimitOptions, ProcessOptions, AuthOptionMixin
+    MailOptions,
+    SaslOptions,
+    LimitOptions,
+    MonitorOptions,
+    ProcessOptions,
+    AuthOptionMixin,
 ):
     """
     The options of ``twistd extretr run``.

@@ -20,6 +20,7 @@ from extretr.server.sockets import OpeningReactor
 from extretr.server.systemd import Notifier
 from extretr.server.workers import Workers
 from extretr.tap.listening import listeners
+from extretr.tap.monitor_options import Monitor, checks_of
 from extretr.tap.process import preload
 
 #: With the modules of the supervisor, wherever it has found them; never with the
@@ -45,6 +46,8 @@ def supervised(run: Any, reactor: Any, brakes: IBrakes) -> IService:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONUNBUFFERED": "1",
     }
+    monitor = Monitor(run, reactor)
+    monitor.share(environ)
     keys = {name: secrets.token_hex(32) for name in KEYS}
     workers = Workers(
         reactor,
@@ -56,7 +59,9 @@ def supervised(run: Any, reactor: Any, brakes: IBrakes) -> IService:
         brakes,
         run["stop-after"],
         systemd.ready,
+        monitor.forget,
     )
+    monitor.serve(service, {**checks_of(run), "workers": workers.isServing})
     reload = partial(systemd.reloading, workers.reload)
     Signals(reactor, reload, workers.hurry).setServiceParent(service)
     systemd.setServiceParent(service)

@@ -1,0 +1,216 @@
+"""
+`extretr.server.metrics` and `extretr.server.monitor`: what is counted, and shown.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import CancelledError
+from twisted.internet.testing import StringTransport
+from twisted.mail.pop3 import POP3Error
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from extretr.errors import InUse, LoginTooSoon, StoreUnavailable, TooManyLogins
+from extretr.server.login import outcome_of
+from extretr.server.metrics import ENDINGS, PrometheusMeter, exposition
+from extretr.server.monitor import MonitorSite
+from tests.server.dialogue import DialogueTestCase
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class MeterTests(DialogueTestCase):
+    """
+    Sessions tell what happens, and it is counted.
+    """
+
+    def makeSession(self):
+        session = super().makeSession()
+        self.registry = CollectorRegistry()
+        session.meter = PrometheusMeter(self.registry)
+        return session
+
+    def value(self, name, **labels):
+        return self.registry.get_sample_value(name, labels)
+
+    def test_retrievals(self):
+        """
+        A message from an offset on is a resumed one, and saves its offset; the first
+        octet of each is timed.
+        """
+        for arguments in (b"1", b"1 5", b"1 4", b"1 0", b"9", b"1 99"):
+            self.send(b"RETR " + arguments + b"\r\n")
+        self.assertEqual(self.value("extretr_retrievals_total", kind="whole"), 2)
+        self.assertEqual(self.value("extretr_retrievals_total", kind="resumed"), 2)
+        self.assertEqual(self.value("extretr_saved_octets_total"), 9)
+        self.assertEqual(self.value("extretr_first_octet_seconds_count"), 4)
+
+    def test_session(self):
+        """
+        A session counts while it lives; then its end and its octets do, once.
+        """
+        self.assertEqual(self.value("extretr_sessions"), 1)
+        said = len(self.send(b"NOOP\r\nQUIT\r\n"))
+        self.lose()
+        self.lose()
+        self.assertEqual(self.value("extretr_sessions"), 0)
+        self.assertEqual(self.value("extretr_sessions_ended_total", ending="QUIT"), 1)
+        self.assertGreaterEqual(self.value("extretr_sent_octets_total"), said)
+
+    def test_cut(self):
+        """
+        A session that was cut off is told by its reason, one taken over as that too.
+        """
+        self.transport.abortConnection = self.transport.loseConnection
+        self.session.session.evict()
+        self.lose()
+        ending = "another session took the maildrop over"
+        self.assertEqual(self.value("extretr_sessions_ended_total", ending=ending), 1)
+        self.assertEqual(self.value("extretr_takeovers_total"), 1)
+
+    def test_fixed(self):
+        """
+        Labels are of fixed sets: an ending that is not known is another.
+        """
+        self.session.meter.sessionEnded("from 192.0.2.1", 0)
+        self.assertEqual(self.value("extretr_sessions_ended_total", ending="other"), 1)
+        self.session.meter.refused("connections")
+        self.assertEqual(self.value("extretr_refusals_total", limit="connections"), 1)
+
+    def test_endings(self):
+        """
+        All endings that the server's modules have are known.
+        """
+        found = set()
+        for path in (ROOT / "extretr" / "server").glob("*.py"):
+            text = path.read_text("utf-8")
+            found |= set(re.findall(r'_(?:finish|abort)\(\s*"([^"]+)"', text))
+            found |= set(re.findall(r'^ *(?:ENDING|ending) = "([^"]+)"', text, re.M))
+        self.assertGreater(len(found), 10)
+        self.assertEqual(found, ENDINGS)
+
+    def test_outcomes(self):
+        """
+        Each way that a login ends has its name.
+        """
+        for error, outcome in (
+            (UnauthorizedLogin(), "refused"),
+            (POP3Error(b"no such domain"), "refused"),
+            (InUse(), "in use"),
+            (TooManyLogins(), "limited"),
+            (LoginTooSoon(), "limited"),
+            (CancelledError(), "abandoned"),
+            (StoreUnavailable(), "unavailable"),
+            (OSError(), "unavailable"),
+        ):
+            self.assertEqual(outcome_of(Failure(error)), outcome)
+        self.assertEqual(outcome_of((None, None, None)), "accepted")
+
+
+class SiteTests(SynchronousTestCase):
+    """
+    What HTTP clients get.
+    """
+
+    def setUp(self):
+        self.well = {"mail": True, "users": True}
+        checks = {name: lambda name=name: self.well[name] for name in self.well}
+        registry = CollectorRegistry()
+        PrometheusMeter(registry)
+        self.site = MonitorSite(lambda: exposition(registry), checks)
+
+    def ask(self, request):
+        """
+        Send the first line of a request; give status, header and body.
+        """
+        protocol = self.site.buildProtocol(None)
+        protocol.callLater = lambda *_: None
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        protocol.dataReceived(request + b" HTTP/1.0\r\n\r\n")
+        head, _, body = transport.value().partition(b"\r\n\r\n")
+        return int(head.split()[1]), head.lower(), body
+
+    def test_metrics(self):
+        """
+        /metrics is text as Prometheus reads it.
+        """
+        status, head, body = self.ask(b"GET /metrics")
+        self.assertEqual(status, 200)
+        self.assertIn(b"content-type: text/plain; version=0.0.4", head)
+        self.assertIn(b"# TYPE extretr_sessions gauge", body)
+
+    def test_health(self):
+        """
+        /health names what fails, and nothing more of it.
+        """
+        status, _, body = self.ask(b"GET /health")
+        self.assertEqual((status, json.loads(body)["status"]), (200, "serving"))
+        self.well["mail"] = False
+        status, _, body = self.ask(b"GET /health")
+        self.assertEqual(status, 503)
+        self.assertEqual(json.loads(body), {"status": "failing", "failing": ["mail"]})
+
+    def test_broken(self):
+        """
+        A page that cannot be made is a 500 without the reason, which is logged.
+        """
+        self.well.clear()
+        status, _, body = self.ask(b"GET /health")
+        self.assertEqual(status, 500)
+        self.assertNotIn(b"KeyError", body)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_others(self):
+        """
+        HEAD has no body; there are no other methods, and no other pages.
+        """
+        status, _, body = self.ask(b"HEAD /metrics")
+        self.assertEqual((status, body), (200, b""))
+        for method, wanted in ((b"POST", 405), (b"PUT", 501), (b"DELETE", 501)):
+            self.assertEqual(self.ask(method + b" /metrics")[0], wanted)
+        for path in (b"/", b"/metrics/x", b"/..", b"/health/"):
+            self.assertEqual(self.ask(b"GET " + path)[0], 404)
+
+
+class DashboardTests(SynchronousTestCase):
+    """
+    The files for Grafana and Prometheus.
+    """
+
+    def setUp(self):
+        registry = CollectorRegistry()
+        PrometheusMeter(registry)
+        endings = ("", "_total", "_bucket", "_sum", "_count")
+        self.names = {
+            metric.name + ending for metric in registry.collect() for ending in endings
+        }
+
+    def assertKnown(self, text):
+        used = set(re.findall(r"\bextretr_\w+", text))
+        self.assertGreater(len(used), 3)
+        self.assertEqual(used - self.names, set())
+
+    def test_dashboard(self):
+        """
+        Each metric in the dashboard's expressions is there.
+        """
+        path = ROOT / "docs" / "deploy" / "grafana.json"
+        dashboard = json.loads(path.read_text("utf-8"))
+        expressions = [
+            target["expr"]
+            for panel in dashboard["panels"]
+            for target in panel.get("targets", ())
+        ]
+        self.assertKnown("\n".join(expressions))
+
+    def test_rules(self):
+        """
+        So is each one in the alerts.
+        """
+        path = ROOT / "docs" / "deploy" / "prometheus-rules.yml"
+        self.assertKnown(path.read_text("utf-8"))
