@@ -17,7 +17,9 @@ from extretr.errors import ServerBusy, TooManyConnections, TooManyLogins
 from extretr.interfaces import IBrakes
 from extretr.server.authentication import AuthMixin
 from extretr.server.entering import counted
-from extretr.server.peers import is_local, network_of
+from extretr.server.peers import host_of, is_local, network_of
+from extretr.server.session import TURNED_AWAY
+from extretr.server.turned_away import TurnedAway
 
 #: Makes what stands for a password: of no use in another process, nor to guess by.
 _KEY = secrets.token_bytes(32)
@@ -49,6 +51,9 @@ class BrakesMixin(AuthMixin):
 
     #: Makes what stands for a password; the same for all who share brakes.
     triedKey = _KEY
+
+    #: Tells of those that were turned away.
+    turnedAway = TurnedAway()
 
     #: Whether peers on this host are limited too; many may stand behind one of them.
     limitsLocal = False
@@ -120,6 +125,7 @@ class BrakesMixin(AuthMixin):
     def _mayConnect(self, limit: str) -> None:
         if limit:
             self.meter.refused(limit)
+            self.turnedAway.note(limit, host_of(self.transport), self._clockNow())
             self._turnAway(TooManyConnections().reply)
         else:
             self._isConnected = True
@@ -133,7 +139,7 @@ class BrakesMixin(AuthMixin):
     def _turnAway(self, reply: bytes) -> None:
         if not self._over:
             self.failResponse(reply)
-            self._finish("turned away")
+            self._finish(TURNED_AWAY)
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Any = None) -> None:

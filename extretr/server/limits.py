@@ -69,6 +69,9 @@ class Brakes:
             return "connections"
         if address and _reached(self._connections[address], self._limits.per_address):
             return "connections of an address"
+        if address and _reached(self._logins[address], self._limits.logins_per_address):
+            # Its login would be refused: a storm of guesses shall cost little.
+            return "logins of an address"
         self._in_all += 1
         self._connections[address] += 1
         return ""

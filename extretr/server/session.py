@@ -32,6 +32,9 @@ QUEUE_LIMIT = 64
 
 _LOGIN_COMMANDS = frozenset({b"USER", b"PASS", b"APOP", b"AUTH", b"RPOP"})
 
+#: The ending of a session that was never let in.
+TURNED_AWAY = "turned away"
+
 SERVER_ERROR = b"[SYS/TEMP] server error, try again later"
 
 
@@ -318,6 +321,9 @@ class SessionMixin(StoppingMixin):
         self._logged = True
         sent = getattr(self.transport, "written", 0)
         self.meter.sessionEnded(self.ending, sent)
+        if self.ending == TURNED_AWAY:
+            # A storm must not fill the log; it is told elsewhere.
+            return
         self._log.info(
             "session of {user} from {peer} ended: {ending};"
             " {sent} octets sent, {saved} saved by resuming",

@@ -10,6 +10,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.mail.interfaces import IMailboxPOP3
 from zope.interface import implementer
 
@@ -18,6 +19,7 @@ from extretr.server.entering import BrakedRealm, counted
 from extretr.server.limits import Brakes, Limits
 from extretr.server.meter import Meter
 from extretr.server.penalties import DELAYS
+from extretr.server.turned_away import TurnedAway
 from tests.server.dialogue import DialogueTestCase, ListMailbox
 
 FAILED = b"-ERR Authentication failed\r\n"
@@ -131,6 +133,24 @@ class ConnectionTests(BrakesTestCase):
         self.assertEqual(self.send(b"CAPA\r\nUSER alice\r\n"), b"")
         self.assertEqual(self.meter.limits, ["connections of an address"])
         self.assertEqual(self.session.ending, "turned away")
+
+    def test_told(self):
+        """
+        A storm of them is a line of the log now and then, not one each.
+        """
+        self.session.turnedAway = told = TurnedAway()
+        self.attributes = {"turnedAway": told}
+        with capturedLogs() as logs:
+            for _ in range(100):
+                self.connect()
+                self.lose()
+            self.clock.advance(10)
+            self.connect()
+            self.lose()
+        lines = [formatEvent(event) for event in logs]
+        self.assertEqual(len(lines), 2)
+        self.assertIn("192.0.2.1 was turned away: too many connections of", lines[0])
+        self.assertIn("99 others", lines[1])
 
     def test_notCounted(self):
         """
@@ -248,16 +268,13 @@ class LoginTests(BrakesTestCase):
         A login too many of an address is refused at once, and may be tried again.
         """
         self.logIn(b"wrong")
-        waiting = []
+        patient, waiting = self.session, []
         for _ in range(2):
             self.connect()
             self.assertEqual(self.logIn(), b"")
             waiting.append(self.transport)
-        self.connect()
-        self.assertEqual(
-            self.logIn(),
-            b"-ERR [SYS/TEMP] too many logins at once, try again later\r\n",
-        )
+        self.session, self.transport = patient, patient.transport.original
+        self.assertEqual(self.logIn(), BUSY % b"too many logins at once")
         self.assertEqual(self.meter.limits, ["logins of an address"])
         self.clock.advance(DELAYS[0])
         self.assertEqual([each.value() for each in waiting], [WELCOME] * 2)

@@ -109,6 +109,17 @@ class LoginTests(BrakesTestCase):
         self.assertEqual([brakes.begin("a") for _ in range(2)], [0.0, -1.0])
         self.assertEqual(brakes.begin("b"), 0.0)
 
+    def test_turnedAway(self):
+        """
+        While so many wait, their address gets no more connections either.
+        """
+        brakes = self.brakes(logins_per_address=1)
+        brakes.begin("a")
+        self.assertEqual(brakes.connect("a"), "logins of an address")
+        self.assertEqual(brakes.connect("b"), "")
+        brakes.end("a")
+        self.assertEqual(brakes.connect("a"), "")
+
     def test_delay(self):
         """
         After each failure of an address its next login waits longer, others' do not.

@@ -89,7 +89,9 @@ class MeterTests(DialogueTestCase):
         for path in (ROOT / "extretr" / "server").glob("*.py"):
             text = path.read_text("utf-8")
             found |= set(re.findall(r'_(?:finish|abort)\(\s*"([^"]+)"', text))
-            found |= set(re.findall(r'^ *(?:ENDING|ending) = "([^"]+)"', text, re.M))
+            found |= set(
+                re.findall(r'^ *(?:ENDING|TURNED_AWAY|ending) = "([^"]+)"', text, re.M)
+            )
         self.assertGreater(len(found), 10)
         self.assertEqual(found, ENDINGS)
 

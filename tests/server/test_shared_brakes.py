@@ -137,10 +137,10 @@ class BrakesTests(LinkedTestCase):
         """
         A worker that dies gives back all that it held, once, and no more than that.
         """
+        self.ask(self.second, "connect", "a")
         held = (("connect", "a"), ("begin", "a"), ("enter", b"alice"))
         for name, key in held:
             self.ask(self.first, name, key)
-        self.ask(self.second, "connect", "a")
         self.ask(self.first, "connect", "a")
         self.ask(self.first, "disconnect", "never")
         self.die(self.first)
