@@ -27,7 +27,7 @@ from extretr.tap.listening import listeners, plain_endpoints
 from extretr.tap.monitor_options import Monitor, checks_of
 from extretr.tap.process import Handed, Process, WorkerProcess
 from extretr.tap.sample import offer_sample
-from extretr.tap.tls_options import reload_certificate, tls_of
+from extretr.tap.tls_options import tls_of
 from extretr.tap.workers import supervised
 
 
@@ -83,7 +83,7 @@ def serving(
         if isinstance(checker, PasswdFile):
             reloads.add(checker.name, checker.reload)
     if tls is not None:
-        reloads.add("certificate", partial(reload_certificate, tls))
+        reloads.add("certificate", tls.reload)
     monitor = Monitor(run, reactor)
     brakes, meter = handed.brakes or brakes_of(run, reactor), monitor.meter()
     realm = BrakedRealm(MaildropRealm(store), brakes, meter)

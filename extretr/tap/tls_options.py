@@ -92,20 +92,6 @@ def tls_of(run: Any, reactor: Any) -> Any:
     return tls
 
 
-def reload_certificate(tls: Any) -> str:
-    """
-    Read the certificate again, and tell how long it is valid.
-
-    Raises:
-        CertificateError: where it cannot be used; the old one stays.
-    """
-    from extretr.server.certificates import CertificateError
-
-    if not tls.reload():
-        raise CertificateError("see above")
-    return f"valid until {tls.ends:%Y-%m-%d}"
-
-
 def secured(tls: Any, factory: IProtocolFactory) -> TLSMemoryBIOFactory:
     """
     Give a factory whose connections begin with TLS, on whatever they are made.
