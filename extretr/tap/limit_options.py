@@ -2,14 +2,15 @@
 Brakes and limits: the options of ``twistd extretr run`` for them.
 """
 
-import math
 from typing import Any
-
-from twisted.python import usage
 
 from extretr.server.limits import Brakes, Limits
 from extretr.server.penalties import DELAYS
+from extretr.tap.numbers import count_of, seconds_of
 from extretr.tap.one_line import OneLineOptions
+
+#: The most that a limit can be set to.
+MOST = 10**9
 
 #: What is not worth an option each.
 FIXED = {
@@ -107,11 +108,13 @@ class LimitOptions(OneLineOptions):
             "command-rate",
             "login-delay",
         ):
-            self[option] = _whole(option, self[option])
+            self[option] = count_of(f"--{option}", self[option], 0, MOST)
         for option in ("login-timeout", "idle-timeout", "stall-timeout"):
-            self[option] = _seconds(option, self[option])
+            self[option] = seconds_of(f"--{option}", self[option])
         self["penalty"] = tuple(
-            _seconds("penalty", delay) for delay in self["penalty"].split(",") if delay
+            seconds_of("--penalty", delay)
+            for delay in self["penalty"].split(",")
+            if delay
         )
 
 
@@ -145,19 +148,3 @@ def session_limits(run: Any, brakes: Any) -> dict[str, Any]:
         "loginDelay": run["login-delay"],
         "expire": b"NEVER" if run["expire-never"] else None,
     }
-
-
-def _whole(option: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise usage.UsageError(f"--{option} is a whole number, 0 for any")
-    return int(text)
-
-
-def _seconds(option: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if seconds < 0 or not math.isfinite(seconds):
-        raise usage.UsageError(f"--{option} is a number of seconds, 0 for any")
-    return seconds
