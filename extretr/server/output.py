@@ -46,7 +46,11 @@ class Output:
         self._held: list[bytes] = []
         self._held_octets = 0
         if hasattr(transport, "setTcpNoDelay"):
-            transport.setTcpNoDelay(True)
+            try:
+                transport.setTcpNoDelay(True)
+            except OSError:
+                # A UNIX socket: only later releases of Twisted let that pass.
+                pass
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)

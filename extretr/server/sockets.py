@@ -7,6 +7,7 @@ accepted yet survives the death of any of them.  What opens and what accepts sta
 for the reactor, so that every endpoint that listens by it works in both.
 """
 
+import errno
 import socket
 from typing import Any
 
@@ -20,6 +21,8 @@ from zope.interface import implementer
 
 #: Seconds without accepting where the process has no descriptor left.
 REST = 1.0
+
+_GONE = (errno.ENOTCONN, errno.ECONNRESET, errno.EINVAL)
 
 
 class OpeningReactor:
@@ -171,9 +174,10 @@ class Acceptor(FileDescriptor):
                 self.reactor.adoptStreamConnection(
                     connection.fileno(), connection.family, self._factory
                 )
-            except OSError:
-                # The peer is gone already, and has no address any more.
-                pass
+            except Exception as error:
+                # A peer that is gone already has no address any more.
+                if getattr(error, "errno", None) not in _GONE:
+                    self._log.failure("a connection cannot be served")
 
     def _goOn(self) -> None:
         self._rest = None

@@ -237,6 +237,7 @@ class WorkersTests(SynchronousTestCase):
         for _ in range(10):
             greetings = []
             with socket.socket(socket.AF_UNIX) as local:
+                local.settimeout(5)
                 local.connect(f"{folder}/socket")
                 greetings.append(local.recv(100))
             with socket.create_connection(("127.0.0.1", int(passed))) as raw:

@@ -152,6 +152,24 @@ class AcceptingTests(SynchronousTestCase):
         self.assertFalse(connection.open)
         self.assertIn(port, self.reactor.getReaders())
 
+    def test_broken(self):
+        """
+        A session that cannot begin is an error of its own, in the log; others come.
+        """
+
+        def broken(*_):
+            raise OSError(errno.EOPNOTSUPP, "not supported")
+
+        self.reactor.adoptStreamConnection = broken
+        connection = Connection()
+        port = self.accept(connection)
+        with capturedLogs() as events:
+            port.doRead()
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(events[0]["log_format"], "a connection cannot be served")
+        self.assertFalse(connection.open)
+        self.assertIn(port, self.reactor.getReaders())
+
     def test_noDescriptors(self):
         """
         Where there are no descriptors left it rests, and says so, and goes on.

@@ -279,6 +279,20 @@ class CorkTests(SynchronousTestCase):
         Output(self.transport)
         self.assertEqual(asked, [True])
 
+    def test_noSuchOption(self):
+        """
+        A transport that says that it has the option, and has not, is taken all the
+        same: so are UNIX sockets in the oldest Twisted.
+        """
+
+        def unsupported(enabled):
+            raise OSError(95, "Operation not supported")
+
+        transport = StringTransport()
+        transport.setTcpNoDelay = unsupported
+        Output(transport).write(b"+OK\r\n")
+        self.assertEqual(transport.value(), b"+OK\r\n")
+
 
 class Reactor:
     """
