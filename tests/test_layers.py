@@ -83,7 +83,7 @@ MADE_FOR = {
     "server.schemes": {"passlib"},
     "server.certificates": {"cryptography"},
     "server.tls": {"OpenSSL", "twisted.internet.ssl"},
-    "cli.fetch": {"twisted.internet.reactor"},
+    "cli.fetch": {"twisted.internet.error", "twisted.internet.reactor"},
     "client.account": {"idna"},
     "client.connection": {"OpenSSL", "service_identity"},
     "client.fetch": {"OpenSSL"},

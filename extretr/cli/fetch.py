@@ -8,9 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from extretr.cli.interruptions import Interrupted, ignored, interruptible
 from extretr.client.settings import add_settings
 from extretr.client.values import BadValue, parse_duration
 
@@ -210,6 +212,8 @@ def drive(reactor: Any, fetching: Any) -> int:
     """
     Run the reactor until a `Run` is done, or a signal has stopped it.
     """
+    from twisted.internet.error import ReactorNotRunning
+
     failures: list[Any] = []
     done: list[Any] = []
 
@@ -217,20 +221,42 @@ def drive(reactor: Any, fetching: Any) -> int:
         finished = fetching.start()
         done.append(finished)
         finished.addErrback(failures.append)
-        finished.addBoth(lambda _: reactor.running and reactor.stop())
+        finished.addBoth(ended)
+
+    def ended(_: object) -> None:
+        # A signal that waits to be looked at goes first.
+        reactor.callLater(0, leave)
+
+    def leave() -> None:
+        try:
+            reactor.stop()
+        except ReactorNotRunning:
+            # A signal has stopped it.
+            pass
 
     def end() -> Any:
+        signals.enter_context(ignored())
         # The reactor waits for what is held to be safe.
         fetching.stop()
         return done[0] if done else None
 
     reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger("before", "shutdown", end)
-    reactor.run()
+    with ExitStack() as signals:
+        reactor.run()
     if failures:
         failures[0].raiseException()
     status: int = fetching.status
     return status
+
+
+def _ask(prompt: str) -> str:
+    try:
+        return getpass.getpass(prompt)
+    except Interrupted:
+        # The prompt is not left in front of what is said next.
+        print(file=sys.stderr)
+        raise
 
 
 class Secrets:
@@ -247,17 +273,22 @@ class Secrets:
         """
 
         def give() -> bytes:
+            from extretr.client.fetch import Stopped
             from extretr.client.secrets import password_for
 
             if account.name in self._known:
                 return self._known[account.name]
-            secret = password_for(
-                account.host,
-                account.user,
-                account.passwordeval,
-                netrc_path=account.netrc,
-                ask=getpass.getpass if sys.stdin.isatty() else None,
-            )
+            try:
+                with interruptible():
+                    secret = password_for(
+                        account.host,
+                        account.user,
+                        account.passwordeval,
+                        netrc_path=account.netrc,
+                        ask=_ask if sys.stdin.isatty() else None,
+                    )
+            except Interrupted:
+                raise Stopped from None
             # A token may be of use for an hour, and no longer.
             if account.auth not in ("oauthbearer", "xoauth2"):
                 self._known[account.name] = secret

@@ -113,9 +113,11 @@ class Run:
             status = status_of(error)
             if status == os.EX_SOFTWARE:
                 self._log.failure("the fetch of {name} has failed", name=account.name)
-            if isinstance(error, Stopped) and self._every is not None:
-                # To be stopped is how a daemon ends.
-                return
+            if isinstance(error, Stopped):
+                self._stopping = True
+                if self._every is not None:
+                    # To be stopped is how a daemon ends.
+                    return
             self.status = self.status or status
             event = Failed(account=account.name, why=explain(error), status=status)
             self._emit(event)

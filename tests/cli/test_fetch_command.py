@@ -5,17 +5,21 @@
 import io
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.cli import fetch, main
 from extretr.cli.fetch import Secrets, drive
+from extretr.cli.interruptions import STOPPING
 from extretr.client import secrets as passwords
 from extretr.client.config import account_from_flags
+from extretr.client.fetch import Stopped
 from extretr.client.journal import WHOLE, Done, Journal
 from extretr.client.places import account_folder
 
@@ -140,13 +144,29 @@ class Run:
 
 class Reactor(MemoryReactorClock):
     """
-    A reactor that runs until it is stopped, which is at once.
+    A reactor that is stopped as soon as it runs, if by nothing else by a signal.
     """
 
+    #: Whether it finds a signal before all else.
+    signalled = False
+
     def run(self):
-        super().run()
+        self.hasRun = self.running = True
+        for function, arguments, more in self.whenRunningHooks:
+            function(*arguments, **more)
+        if self.signalled:
+            self.stop()
+        self.advance(0)
+        if not self.hasStopped:
+            self.stop()
         for function, arguments, more in self.triggers["before"]["shutdown"]:
             function(*arguments, **more)
+        self.advance(0)
+
+    def stop(self):
+        if self.hasStopped:
+            raise ReactorNotRunning
+        self.hasStopped = True
 
 
 class DriveTests(SynchronousTestCase):
@@ -161,6 +181,42 @@ class DriveTests(SynchronousTestCase):
         run = Run(succeed(None))
         self.assertEqual(drive(Reactor(), run), 3)
         self.assertEqual(run.stopped, 1)
+
+    def test_signal(self):
+        """
+        A run that is stopped by a signal does not stop the reactor once more.
+        """
+        result = Deferred()
+        run = Run(result)
+        run.stop = lambda: result.callback(None)
+        self.assertEqual(drive(Reactor(), run), 3)
+        self.assertIsNone(self.successResultOf(result))
+
+    def test_signalBefore(self):
+        """
+        Nor does one that has ended when the reactor finds the signal.
+        """
+        reactor = Reactor()
+        reactor.signalled = True
+        self.assertEqual(drive(reactor, Run(succeed(None))), 3)
+
+    def test_signals(self):
+        """
+        Signals that come while the run ends change nothing; afterwards they do what
+        they did before.
+        """
+        before = [signal.getsignal(number) for number in STOPPING]
+        result = Deferred()
+        run = Run(result)
+
+        def stop():
+            for number in STOPPING:
+                os.kill(os.getpid(), number)
+            result.callback(None)
+
+        run.stop = stop
+        self.assertEqual(drive(Reactor(), run), 3)
+        self.assertEqual([signal.getsignal(number) for number in STOPPING], before)
 
     def test_mistake(self):
         """
@@ -200,6 +256,23 @@ class SecretTests(CommandCase):
         secrets.forget("another")
         secrets.of(account)()
         self.assertEqual(len(asked), 2)
+
+    def test_interrupted(self):
+        """
+        A signal ends the wait for a password, and then stops the run.
+        """
+        secrets, account, _ = self.give("--passwordeval", "x")
+        got = []
+        before = signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))
+        self.addCleanup(signal.signal, signal.SIGTERM, before)
+
+        def password_for(*arguments, **more):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return b"secret"
+
+        self.patch(passwords, "password_for", password_for)
+        self.assertRaises(Stopped, secrets.of(account))
+        self.assertEqual(got, [signal.SIGTERM])
 
     def test_tokens(self):
         """

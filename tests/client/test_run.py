@@ -133,6 +133,15 @@ class RoundTests(RunCase):
         self.assertEqual(self.successResultOf(running), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_stopped(self):
+        """
+        A fetch that was stopped by itself, as at the question for a password, is the
+        last one.
+        """
+        Fetch.results["a"] = Stopped()
+        self.assertEqual(self.successResultOf(self.start()), os.EX_TEMPFAIL)
+        self.assertEqual(self.names(), ["a"])
+
     def test_stop(self):
         """
         What is stopped ends as soon as it can, with status 75; as a daemon, with 0.

@@ -4,6 +4,7 @@
 
 import os
 import random
+import re
 import time
 from pathlib import Path
 
@@ -170,6 +171,30 @@ class SignalTests(KilledCase):
             found = in_maildir(fetcher.home / "mail")
             expected = [*MESSAGES.values(), large]
             self.assertTrue(found == sorted(map(models.canonical, expected)))
+
+    def test_idle(self):
+        """
+        One that waits for its next round, or for a password, ends at once without a
+        word too many: with the status of the last round, or 75.
+        """
+        for number in (2, 15):
+            fetcher = self.fetcher("maildir")
+            process = fetcher.start("--every", "1h", "--json")
+            while b'"finished"' not in process.stdout.readline():
+                pass
+            self.assertEnds(process, number, 0, b"")
+            fetcher = self.fetcher("maildir")
+            waiting = "touch asked; exec sleep 600"
+            process = fetcher.start("--passwordeval", waiting)
+            while not (fetcher.home / "asked").exists():
+                time.sleep(0.01)
+            self.assertEnds(process, number, 75, rb"\S+: stopped; .+\n")
+
+    def assertEnds(self, process, number, status, said):
+        os.kill(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, status, errors)
+        self.assertTrue(re.fullmatch(said, errors), errors)
 
     def wait_for_partial(self, fetcher, octets):
         state = fetcher.home / "state"
