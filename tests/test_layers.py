@@ -88,6 +88,7 @@ MADE_FOR = {
     "client.connection": {"OpenSSL", "service_identity"},
     "client.fetch": {"OpenSSL"},
     "client.secrets": {"keyring"},
+    "client.wording": {"OpenSSL"},
     "client.verified": {"OpenSSL", "service_identity", "twisted.internet.abstract"},
     # The default of a class attribute; imported when a connection is made.
     "server.session": {"twisted.internet.reactor"},

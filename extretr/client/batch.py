@@ -14,6 +14,7 @@ from extretr.client.events import Delivered
 from extretr.client.journal import WHOLE, Done, Intent
 from extretr.client.journal import Delivered as Record
 from extretr.client.maildrop import Entry
+from extretr.client.places import placed
 from extretr.client.plan import is_due
 from extretr.client.work import Work
 
@@ -45,6 +46,8 @@ class Batch:
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        name = work.target_name
+        self._where = "the standard output" if name == "-" else name
         self._waiting: list[Arrived] = []
         self._octets = 0
         self._since = 0.0
@@ -59,7 +62,8 @@ class Batch:
         if not self._waiting:
             self._since = self._work.seconds()
         try:
-            arrived.staged = self._work.target.stage(arrived.source)
+            with placed(self._where):
+                arrived.staged = self._work.target.stage(arrived.source)
         except BaseException:
             if arrived.download is not None:
                 arrived.download.cut()
@@ -100,7 +104,8 @@ class Batch:
             )
 
         try:
-            await work.target.commit([one.staged for one in waiting], intend)
+            with placed(self._where):
+                await work.target.commit([one.staged for one in waiting], intend)
         except BaseException:
             await self._salvage(waiting, intended)
             raise

@@ -31,6 +31,7 @@ from extretr.client.refusals import (
     TextBeforeTLS,
 )
 from extretr.client.session import Session
+from extretr.client.wording import describe
 from extretr.client.work import Work
 from extretr.errors import ExtRetrError
 
@@ -246,15 +247,3 @@ class Fetch:
             return await what
         finally:
             self._waiting = None
-
-
-def describe(error: BaseException) -> str:
-    """
-    Say in a line, for the user, what an exception means.
-    """
-    if isinstance(error, TLSFailure):
-        return "TLS failed"
-    if isinstance(error, ServerRefusal):
-        return f"the server says: {error}"
-    text = " ".join(str(error).split()).rstrip(".")
-    return text or type(error).__name__

@@ -7,7 +7,7 @@ import os
 from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.mail.pop3 import InsecureAuthenticationDisallowed, LineTooLong
 
-from extretr.client.fetch import GaveUp, Stopped, describe
+from extretr.client.fetch import GaveUp, Stopped
 from extretr.client.journal import AlreadyRunningError, JournalDamagedError
 from extretr.client.refusals import (
     NotAuthenticated,
@@ -17,6 +17,7 @@ from extretr.client.refusals import (
     ProtocolViolation,
 )
 from extretr.client.secrets import NoPassword
+from extretr.client.wording import describe
 from extretr.sasl import SaslError
 from extretr.stores.appending import CannotDeliver, TargetBusy
 
@@ -41,6 +42,8 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (OSError, os.EX_IOERR),
 )
 
+_KEPT = "what is held is kept for the next time"
+
 #: What servers of something else do, each time that they are tried.
 _NO_POP3 = (ProtocolViolation, LineTooLong)
 
@@ -62,9 +65,9 @@ def explain(error: BaseException) -> str:
     Say in a line what a fetch ended with.
     """
     if isinstance(error, Stopped):
-        return "stopped; what is held is kept for the next time"
+        return f"stopped; {_KEPT}"
     if isinstance(error, GaveUp):
-        return f"gave up: {error}; what is held is kept for the next time"
+        return f"gave up: {error}; {_KEPT}"
     if isinstance(error, InsecureAuthenticationDisallowed):
         return (
             "the server offers no TLS, and the password is not sent in clear "
@@ -74,6 +77,8 @@ def explain(error: BaseException) -> str:
         return f"the server refuses the login: {error}"
     if isinstance(error, NotTrusted):
         return f"the server is not trusted: {error}"
+    if status_of(error) == os.EX_IOERR:
+        return f"{describe(error)}; {_KEPT}"
     if status_of(error) == os.EX_SOFTWARE:
         return f"{type(error).__name__}: {describe(error)}"
     return describe(error)

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from extretr.client.places import boot, write_durably
+from extretr.client.places import boot, placed, write_durably
 
 #: Octets read at once.
 CHUNK = 64 * 1024
@@ -94,7 +94,8 @@ class Partial:
             OSError: where the disk takes no more; what it took is held.
         """
         while octets:
-            written = os.write(self._descriptor, octets)
+            with placed(str(self._path)):
+                written = os.write(self._descriptor, octets)
             self.size += written
             octets = octets[written:]
 
@@ -102,14 +103,15 @@ class Partial:
         """
         Give held octets.
         """
-        return os.pread(self._descriptor, end - begin, begin)
+        with placed(str(self._path)):
+            return os.pread(self._descriptor, end - begin, begin)
 
     def pieces(self) -> Iterator[bytes]:
         """
         Give all held octets, in chunks.
         """
         at = 0
-        while octets := os.pread(self._descriptor, CHUNK, at):
+        while octets := self.read(at, at + CHUNK):
             yield octets
             at += len(octets)
 
@@ -121,7 +123,8 @@ class Partial:
             OSError: where that fails.
         """
         if self.label.synced != self.size or self.label.boot != boot():
-            os.fdatasync(self._descriptor)
+            with placed(str(self._path)):
+                os.fdatasync(self._descriptor)
             self.label.synced, self.label.boot = self.size, boot()
             write_durably(_label_of(self._path), self.label.format())
 

@@ -4,6 +4,8 @@ Where the client keeps what it remembers, and how that is put on the disk to sta
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -74,3 +76,16 @@ def boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
         return ""
+
+
+@contextmanager
+def placed(where: str) -> Iterator[None]:
+    """
+    Have an error of the system that comes from within, and names no file, say where.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = where
+        raise

@@ -340,27 +340,50 @@ class OurServerTests(FetchCase):
         self.assertEqual(process.returncode, 69)
         self.assertIn(b"offers no TLS", errors)
 
+    def fill_disk(self, fetcher, folder, says):
+        """
+        Fetch with a folder on a disk that is too small, see what is said, and fetch
+        again with a larger one.
+        """
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=3M", "none", str(folder)]
+        subprocess.run(mount, check=True)
+        self.addCleanup(subprocess.run, ["umount", str(folder)], check=True)
+        process = fetcher.start()
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 74, errors)
+        self.assertRegex(errors, says + rb"; what is held is kept.*\n$")
+        self.assertNotIn(b"Traceback", errors)
+        left = list((self.server.maildir(b"alice") / "new").iterdir())
+        self.assertEqual(len(left), len(MESSAGES))
+        subprocess.run(["mount", "-o", "remount,size=30M", str(folder)], check=True)
+        events = fetcher.events()
+        self.assertGreater(events[-1]["saved"], 1_000_000)
+
     def test_fullDisk(self):
         """
-        A full disk is status 74; when there is room again, the download goes on.
+        A full disk is status 74, and the server's copy stays; when there is room again,
+        the download goes on.
         """
         fetcher = self.fetcher(self.server, "--delete")
-        state = fetcher.home / "state"
-        state.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=3M", "none", str(state)]
-        subprocess.run(mount, check=True)
-        try:
-            process = fetcher.start()
-            _, errors = process.communicate(timeout=60)
-            self.assertEqual(process.returncode, 74, errors)
-            self.assertRegex(errors, rb"No space left on device|disk is full")
-            self.assertNotIn(b"Traceback", errors)
-            subprocess.run(["mount", "-o", "remount,size=30M", str(state)], check=True)
-            events = fetcher.events()
-            self.assertGreater(events[-1]["saved"], 1_000_000)
-            self.assertFetched(fetcher)
-        finally:
-            subprocess.run(["umount", str(state)], check=True)
+        says = rb"(part: No space left on device|disk is full)"
+        self.fill_disk(fetcher, fetcher.home / "state", says)
+        self.assertFetched(fetcher)
+
+    def test_fullTarget(self):
+        """
+        So it is where the disk is that of the mailbox, which then holds no half.
+        """
+        for kind in ("maildir", "mbox"):
+            fetcher = self.fetcher(self.server, to=f"{kind}:disk/mail")
+            disk = fetcher.home / "disk"
+            says = rb"/disk/mail: No space left on device"
+            self.fill_disk(fetcher, disk, says)
+            if kind == "mbox":
+                found = in_mbox(disk / "mail", fetcher.home / "reader")
+            else:
+                found = in_maildir(disk / "mail")
+            self.assertTrue(found == CANONICAL)
 
     def test_filter(self):
         """
