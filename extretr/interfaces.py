@@ -116,6 +116,11 @@ class ISession(Interface):
         End the session at once: a later login has taken the maildrop over.
         """
 
+    def tookOver() -> None:
+        """
+        Take note that the maildrop was taken over from another session.
+        """
+
 
 class IStore(Interface):
     """

@@ -17,8 +17,8 @@ from extretr.errors import ServerBusy, TooManyConnections, TooManyLogins
 from extretr.interfaces import IBrakes
 from extretr.server.authentication import AuthMixin
 from extretr.server.entering import counted
+from extretr.server.metered import TURNED_AWAY
 from extretr.server.peers import host_of, is_local, network_of
-from extretr.server.session import TURNED_AWAY
 from extretr.server.turned_away import TurnedAway
 
 #: Makes what stands for a password: of no use in another process, nor to guess by.
@@ -187,9 +187,6 @@ class BrakesMixin(AuthMixin):
 
     def _later(self, seconds: float, function: Callable[[], object]) -> Any:
         return self.callLater(seconds, function)  # type: ignore[attr-defined]
-
-    def _clockNow(self) -> float:
-        return 0.0 if self.session is None else self.session.now()
 
     def _strangerNoMore(self) -> None:
         due, self._due = self._due, None

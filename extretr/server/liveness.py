@@ -49,16 +49,24 @@ class TransportSession:
     The session of a protocol, as the lock of its maildrop sees it.
     """
 
-    def __init__(self, transport: Any, clock: Any, evict: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        transport: Any,
+        clock: Any,
+        evict: Callable[[], object],
+        takesOver: Callable[[], object] = lambda: None,
+    ) -> None:
         """
         Args:
             transport: the protocol's transport, or whatever wraps it.
             clock: an IReactorTime.
             evict: ends the session at once.
+            takesOver: is called when it has taken a maildrop over.
         """
         self._socket = socket_of(transport)
         self._clock = clock
         self._evict = evict
+        self._takesOver = takesOver
         self._received = self._asked = clock.seconds()
         #: When a login began to wait for a sign of life.
         self._challenged: float | None = None
@@ -125,6 +133,12 @@ class TransportSession:
         End the session at once.
         """
         self._evict()
+
+    def tookOver(self) -> None:
+        """
+        Take note that the maildrop was taken over from another session.
+        """
+        self._takesOver()
 
     def _relax(self, silence: float, now: float) -> None:
         """

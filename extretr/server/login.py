@@ -6,16 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.error import LoginFailed
-from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
 from extretr.errors import (
-    InUse,
-    LoginTooSoon,
     Misconfigured,
     ServerStops,
-    TooManyLogins,
 )
 from extretr.server.peers import is_local
 from extretr.server.stls import StartTLSMixin
@@ -27,29 +24,6 @@ _STOCK_APOP = (
 )
 
 PASSWORD_IN_CLEAR = b"passwords are taken over TLS only"
-
-
-#: What to call the outcome of a login that has failed, the first that fits.
-_OUTCOMES: tuple[tuple[type[BaseException], str], ...] = (
-    (LoginFailed, "refused"),
-    (pop3.POP3Error, "refused"),
-    (InUse, "in use"),
-    (TooManyLogins, "limited"),
-    (LoginTooSoon, "limited"),
-    (CancelledError, "abandoned"),
-)
-
-
-def outcome_of(result: Any) -> str:
-    """
-    Give what to count the outcome of a login as.
-    """
-    if not isinstance(result, Failure):
-        return "accepted"
-    for kind, outcome in _OUTCOMES:
-        if result.check(kind):
-            return outcome
-    return "unavailable"
 
 
 class LoginMixin(StartTLSMixin):
@@ -122,14 +96,10 @@ class LoginMixin(StartTLSMixin):
             login: Deferred[Any] = fail(ServerStops())
         else:
             login = maybeDeferred(authenticate)
-        login.addBoth(self._countLogin, mechanism)
+        login.addBoth(self._tellLogin, mechanism)
         login.addCallbacks(self._loggedIn, self._notLoggedIn, callbackArgs=(user,))
         login.addErrback(self._replyTo)
         return login
-
-    def _countLogin(self, result: Any, mechanism: str) -> Any:
-        self.meter.loggedIn(mechanism, outcome_of(result))
-        return result
 
     def _loggedIn(self, result: Any, user: bytes) -> None:
         interface, mailbox, logout = result

@@ -13,13 +13,13 @@ class Meter:
         Take note that a peer has connected.
         """
 
-    def sessionEnded(self, ending: str, sent: int) -> None:
+    def sessionEnded(self, ending: str, cut: bool) -> None:
         """
         Take note that a session is over.
 
         Args:
             ending: why, in the words of the session's log line.
-            sent: octets that it wrote.
+            cut: whether a response was being sent.
         """
 
     def loggedIn(self, mechanism: str, outcome: str) -> None:
@@ -39,7 +39,7 @@ class Meter:
 
     def tookOver(self) -> None:
         """
-        Take note that a maildrop was taken over by a later login.
+        Take note that a login has taken a maildrop over from another session.
         """
 
     def retrieved(self, held: int, firstOctet: float) -> None:
@@ -49,4 +49,9 @@ class Meter:
         Args:
             held: canonical octets that need not be sent again: the offset.
             firstOctet: seconds from the command to the first octet.
+        """
+
+    def sent(self, octets: int) -> None:
+        """
+        Take note of octets that were written since it was last told.
         """

@@ -71,6 +71,12 @@ class PrometheusMeter(Meter):
             ["ending"],
             **common,
         )
+        self._cut = Counter(
+            "extretr_cut_responses",
+            "Responses that were not sent whole, by the reason.",
+            ["ending"],
+            **common,
+        )
         self._logins = Counter(
             "extretr_logins",
             "Logins, by mechanism and outcome.",
@@ -90,7 +96,7 @@ class PrometheusMeter(Meter):
         )
         self._whole, self._resumed = map(retrievals.labels, ("whole", "resumed"))
         self._sent = Counter(
-            "extretr_sent_octets", "Octets sent in sessions that have ended.", **common
+            "extretr_sent_octets", "Octets written to clients.", **common
         )
         self._saved = Counter(
             "extretr_saved_octets", "Octets that resuming has saved.", **common
@@ -108,13 +114,15 @@ class PrometheusMeter(Meter):
         """
         self._sessions.inc()
 
-    def sessionEnded(self, ending: str, sent: int) -> None:
+    def sessionEnded(self, ending: str, cut: bool) -> None:
         """
         See `Meter`.
         """
+        ending = ending if ending in ENDINGS else "other"
         self._sessions.dec()
-        self._ended.labels(ending if ending in ENDINGS else "other").inc()
-        self._sent.inc(sent)
+        self._ended.labels(ending).inc()
+        if cut:
+            self._cut.labels(ending).inc()
 
     def loggedIn(self, mechanism: str, outcome: str) -> None:
         """
@@ -144,6 +152,12 @@ class PrometheusMeter(Meter):
         else:
             self._whole.inc()
         self._first.observe(firstOctet)
+
+    def sent(self, octets: int) -> None:
+        """
+        See `Meter`.
+        """
+        self._sent.inc(octets)
 
 
 def registry_of_process() -> CollectorRegistry:

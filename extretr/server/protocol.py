@@ -183,8 +183,7 @@ class ExtendedRETRMixin(LanguageMixin):
             text += b" (%d to come)" % (message.size - held)
         opened = self._openAt(message, held)
         sent = self._send(index, MessageBlocks(success(text), opened))
-        self.savedOctets += held
-        self.meter.retrieved(held, perf_counter() - begun)
+        self._tellRetrieved(held, perf_counter() - begun)
         return sent
 
     def _send(self, index: int, blocks: MessageBlocks) -> "Deferred[None] | None":

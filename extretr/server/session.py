@@ -20,10 +20,8 @@ from extretr.interfaces import ISeekableMailbox
 from extretr.mailbox import SeekableMailbox
 from extretr.server.handlers import takes
 from extretr.server.liveness import TransportSession
-from extretr.server.meter import Meter
+from extretr.server.metered import MeteredMixin
 from extretr.server.output import Output
-from extretr.server.peers import host_of
-from extretr.server.stopping import StoppingMixin
 from extretr.server.transfer import Transfer, TransferCutError
 from extretr.syntax import failure, printable, success
 
@@ -32,13 +30,10 @@ QUEUE_LIMIT = 64
 
 _LOGIN_COMMANDS = frozenset({b"USER", b"PASS", b"APOP", b"AUTH", b"RPOP"})
 
-#: The ending of a session that was never let in.
-TURNED_AWAY = "turned away"
-
 SERVER_ERROR = b"[SYS/TEMP] server error, try again later"
 
 
-class SessionMixin(StoppingMixin):
+class SessionMixin(MeteredMixin):
     """
     How a session of `twisted.mail.pop3.POP3` takes commands and ends.
 
@@ -54,27 +49,14 @@ class SessionMixin(StoppingMixin):
     #: it is None.
     stallTimeOut: Any = None
 
-    #: Why the session ended, for the log line.
-    ending = "connection lost"
-
-    #: Canonical octets that resumed downloads did not have to send again.
-    savedOctets = 0
-
-    #: The name that the peer logged in by.
-    user: bytes | None = None
-
     #: IReactorTime; the global reactor where it is None.
     clock: Any = None
-
-    #: Is told what happens, and counts it.
-    meter: Meter = Meter()
 
     factory: Any
     schedule: Any
     portal: Any
 
     _mailbox: Any = None
-    _logged = False
     _transfer: Transfer | None = None
     _acknowledged: int | None = None
     _onLogout: Callable[[], object] | None
@@ -118,9 +100,10 @@ class SessionMixin(StoppingMixin):
         if clock is None:
             from twisted.internet import reactor as clock
         output = Output(transport)
-        self.session = TransportSession(transport, clock, self._evicted)
+        self.session = TransportSession(
+            transport, clock, self._evicted, self._takesOver
+        )
         self.session.start()
-        self.meter.sessionBegan()
         super().makeConnection(output)
 
     # Commands
@@ -232,22 +215,25 @@ class SessionMixin(StoppingMixin):
             self.setTimeout(self.stallTimeOut)  # type: ignore[attr-defined]
 
         def ended(result: Any) -> None:
+            if isinstance(result, Failure):
+                self._cutOff(result)
             self._transfer = None
             if not self._over and self.stallTimeOut is not None:
                 self.setTimeout(idle)  # type: ignore[attr-defined]
-            if not isinstance(result, Failure):
-                return
-            if result.check(TransferCutError):
-                self._finish("connection lost during a transfer")
-                return
-            self._log.failure("a transfer failed", failure=result)
-            self._abort("the message could not be read")
 
         return transfer.begin().addBoth(ended)
+
+    def _cutOff(self, reason: Failure) -> None:
+        if reason.check(TransferCutError):
+            self._finish("connection lost during a transfer")
+        else:
+            self._log.failure("a transfer failed", failure=reason)
+            self._abort("the message could not be read")
 
     def _progressed(self) -> None:
         if self.session is not None:
             self.session.asked()
+        self._tellSent()
         self.resetTimeout()  # type: ignore[attr-defined]
 
     def _acknowledgedNow(self) -> int | None:
@@ -272,8 +258,10 @@ class SessionMixin(StoppingMixin):
         self._abort("timed out")
 
     def _evicted(self) -> None:
-        self.meter.tookOver()
         self._abort("another session took the maildrop over")
+
+    def _takesOver(self) -> None:
+        self.meter.tookOver()
 
     def _abort(self, ending: str) -> None:
         self._finish(ending)
@@ -287,6 +275,7 @@ class SessionMixin(StoppingMixin):
         """
         if not self._over:
             self._over = True
+            self._cut = self._transfer is not None
             self.ending = ending
 
     def connectionLost(self, reason: Any = None) -> None:
@@ -306,32 +295,13 @@ class SessionMixin(StoppingMixin):
                 self._pending.cancel()
             self._logOut(logout)
         super().connectionLost(reason)
-        self._logSession()
+        self._tellEnd()
 
     def _logOut(self, logout: Callable[[], object] | None) -> None:
         if logout is None:
             return
         maybeDeferred(logout).addErrback(
             lambda reason: self._log.failure("logout failed", failure=reason)
-        )
-
-    def _logSession(self) -> None:
-        if self._logged:
-            return
-        self._logged = True
-        sent = getattr(self.transport, "written", 0)
-        self.meter.sessionEnded(self.ending, sent)
-        if self.ending == TURNED_AWAY:
-            # A storm must not fill the log; it is told elsewhere.
-            return
-        self._log.info(
-            "session of {user} from {peer} ended: {ending};"
-            " {sent} octets sent, {saved} saved by resuming",
-            user=None if self.user is None else printable(self.user).decode("ascii"),
-            peer=host_of(self.transport),
-            ending=self.ending,
-            sent=sent,
-            saved=self.savedOctets,
         )
 
     # Replies

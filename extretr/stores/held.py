@@ -42,6 +42,9 @@ class _Unknown:
     def evict(self) -> None:
         pass
 
+    def tookOver(self) -> None:
+        pass
+
 
 class Held:
     """

@@ -115,6 +115,7 @@ class _Contender:
         self._against: str | None = None
         self._contest = 0
         self._left = takeover_after
+        self._tookOver = False
         self._call: Any = None
         self._result: Deferred[Held] = Deferred(lambda _: self._withdraw())
 
@@ -144,6 +145,8 @@ class _Contender:
         else:
             if taken:
                 held = Held(self._file, self._clock, self._session, self._token)
+                if self._tookOver and self._session is not None:
+                    self._session.tookOver()
                 self._result.callback(held)
             else:
                 self._left -= POLL
@@ -155,7 +158,7 @@ class _Contender:
         """
         record = self._file.read()
         if record is None or record.is_of_dead_process():
-            self._take()
+            self._take(record)
             return True
         if record.token != self._against:
             # The holder, or one who was quicker than we: it has to answer us too,
@@ -170,10 +173,11 @@ class _Contender:
             raise InUse
         if self._left > 0:
             return False
-        self._take()
+        self._take(record)
         return True
 
-    def _take(self) -> None:
+    def _take(self, before: Record | None) -> None:
+        self._tookOver = before is not None
         self._file.write(Record.of_this_process(self._token))
 
     def _waitForGuard(self) -> None:

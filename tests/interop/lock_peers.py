@@ -45,6 +45,9 @@ class AssertedSession:
     def evict(self):
         say("evicted")
 
+    def tookOver(self):
+        pass
+
 
 class Holder(LineOnlyReceiver):
     """

@@ -7,15 +7,9 @@ import re
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
-from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import CancelledError
 from twisted.internet.testing import StringTransport
-from twisted.mail.pop3 import POP3Error
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.errors import InUse, LoginTooSoon, StoreUnavailable, TooManyLogins
-from extretr.server.login import outcome_of
 from extretr.server.metrics import ENDINGS, PrometheusMeter, exposition
 from extretr.server.monitor import MonitorSite
 from tests.server.dialogue import DialogueTestCase
@@ -63,20 +57,32 @@ class MeterTests(DialogueTestCase):
 
     def test_cut(self):
         """
-        A session that was cut off is told by its reason, one taken over as that too.
+        A session that was cut off is told by its reason; so is what it was sending.
         """
-        self.transport.abortConnection = self.transport.loseConnection
-        self.session.session.evict()
-        self.lose()
         ending = "another session took the maildrop over"
-        self.assertEqual(self.value("extretr_sessions_ended_total", ending=ending), 1)
+        for cuts in (None, 1):
+            self.setUp()
+            self.mailbox.messages[0] = b"x\n" * 1000000
+            if cuts:
+                self.session.dataReceived(b"RETR 1\r\n")
+            self.session.session.evict()
+            self.lose()
+            for name, value in (("sessions_ended", 1), ("cut_responses", cuts)):
+                found = self.value(f"extretr_{name}_total", ending=ending)
+                self.assertEqual(found, value)
+
+    def test_takeover(self):
+        """
+        It is counted where the maildrop is now.
+        """
+        self.session.session.tookOver()
         self.assertEqual(self.value("extretr_takeovers_total"), 1)
 
     def test_fixed(self):
         """
         Labels are of fixed sets: an ending that is not known is another.
         """
-        self.session.meter.sessionEnded("from 192.0.2.1", 0)
+        self.session.meter.sessionEnded("from 192.0.2.1", False)
         self.assertEqual(self.value("extretr_sessions_ended_total", ending="other"), 1)
         self.session.meter.refused("connections")
         self.assertEqual(self.value("extretr_refusals_total", limit="connections"), 1)
@@ -94,23 +100,6 @@ class MeterTests(DialogueTestCase):
             )
         self.assertGreater(len(found), 10)
         self.assertEqual(found, ENDINGS)
-
-    def test_outcomes(self):
-        """
-        Each way that a login ends has its name.
-        """
-        for error, outcome in (
-            (UnauthorizedLogin(), "refused"),
-            (POP3Error(b"no such domain"), "refused"),
-            (InUse(), "in use"),
-            (TooManyLogins(), "limited"),
-            (LoginTooSoon(), "limited"),
-            (CancelledError(), "abandoned"),
-            (StoreUnavailable(), "unavailable"),
-            (OSError(), "unavailable"),
-        ):
-            self.assertEqual(outcome_of(Failure(error)), outcome)
-        self.assertEqual(outcome_of((None, None, None)), "accepted")
 
 
 class SiteTests(SynchronousTestCase):

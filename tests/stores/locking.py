@@ -30,6 +30,7 @@ class FakeSession:
         self.lives = lives
         self.challenges = 0
         self.evictions = 0
+        self.takeovers = 0
 
     def sign(self):
         self._last = self._clock.seconds()
@@ -44,6 +45,9 @@ class FakeSession:
 
     def evict(self):
         self.evictions += 1
+
+    def tookOver(self):
+        self.takeovers += 1
 
 
 class LockTestCase(SynchronousTestCase):

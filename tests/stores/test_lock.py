@@ -125,7 +125,9 @@ class FreeTests(LockTestCase):
         self.processes({os.getpid(): ("R", "1"), 7: ("S", "70"), 8: ("Z", "80")})
         for pid, started in ((6, "60"), (7, "71"), (8, "80")):
             self.otherHolder(pid=pid, started=started)
-            self.held().release()
+            session = self.session()
+            self.held(session).release()
+            self.assertEqual(session.takeovers, 1)
 
     def test_noFolderAbove(self):
         """
@@ -185,13 +187,17 @@ class ContestTests(LockTestCase):
         """
         session = self.session()
         held = self.held(session)
+        self.assertEqual(session.takeovers, 0)
         self.advance(1000)
-        login = self.lock.acquire(self.session())
+        later = self.session()
+        login = self.lock.acquire(later)
         self.advance(14.75)
         self.assertNoResult(login)
         self.assertEqual(held.whileOurs(lambda: 1), 1)
+        self.assertEqual(later.takeovers, 0)
         self.advance(0.25)
         taken = self.successResultOf(login)
+        self.assertEqual(later.takeovers, 1)
         self.assertEqual(taken.whileOurs(lambda: 2), 2)
         self.assertRaises(LockLost, held.whileOurs, self.fail)
         self.advance(1)
