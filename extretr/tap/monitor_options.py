@@ -5,7 +5,7 @@ Monitoring: the options of ``twistd extretr run`` for it, and what is monitored.
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -122,26 +122,49 @@ class Monitor:
 
     def serve(
         self, service: MultiService, checks: Mapping[str, Callable[[], bool]]
-    ) -> None:
+    ) -> MultiService:
         """
-        Add to *service* the listener that shows what is counted.
+        Give *service*, with a listener that shows how it does where that is wanted.
 
         Raises:
             SystemExit: with one line, where the endpoint is none.
         """
-        description = self._run["metrics"]
-        if not description:
-            return
+        if not self._run["metrics"]:
+            return service
         from extretr.server.metrics import exposition
-        from extretr.server.monitor import MonitorSite
+        from extretr.server.monitor import MonitoredService, MonitorSite
 
-        site = MonitorSite(lambda: exposition(self._registry), checks)
-        try:
-            endpoint = serverFromString(self._reactor, description)
-        except Exception as error:
-            why = " ".join(str(error).split()) or type(error).__name__
-            raise SystemExit(f"extretr: --metrics {description}: {why}") from None
-        Listener(description, endpoint, site).setServiceParent(service)
+        monitored = MonitoredService(service)
+        running = {"stopping": lambda: not monitored.stops}
+        site = MonitorSite(
+            lambda: exposition(self._registry), {**running, **checks}, self._reactor
+        )
+        endpoint = endpoint_of(self._run, self._reactor)
+        listener = Listener(f"metrics {self._run['metrics']}", endpoint, site)
+        listener.setServiceParent(monitored)
+        return monitored
+
+
+def endpoint_of(run: Any, reactor: Any) -> Any:
+    """
+    Give the endpoint at which the figures are shown.
+
+    Raises:
+        SystemExit: with one line, where it is none.
+    """
+    description = run["metrics"]
+    try:
+        return serverFromString(reactor, description)
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise SystemExit(f"extretr: --metrics {description}: {why}") from None
+
+
+def listening(listeners: Sequence[Listener]) -> dict[str, Callable[[], bool]]:
+    """
+    Give what must be so that connections are taken.
+    """
+    return {"listeners": lambda: all(each.isListening for each in listeners)}
 
 
 def checks_of(run: Any) -> dict[str, Callable[[], bool]]:

@@ -24,7 +24,7 @@ from extretr.stores.paths import PathTemplate
 from extretr.tap.checkers import checkers_of, users_in
 from extretr.tap.limit_options import brakes_of, session_limits
 from extretr.tap.listening import listeners, plain_endpoints
-from extretr.tap.monitor_options import Monitor, checks_of
+from extretr.tap.monitor_options import Monitor, checks_of, listening
 from extretr.tap.process import Handed, Process, WorkerProcess
 from extretr.tap.sample import offer_sample
 from extretr.tap.tls_options import tls_of
@@ -100,13 +100,12 @@ def serving(
     made = list(listeners(run, factory, tls, reactor, handed.ports))
     for listener in made:
         listener.setServiceParent(service)
-    if not isinstance(process, WorkerProcess):
-        listening = {"listeners": lambda: all(each.isListening for each in made)}
-        monitor.serve(service, {**checks_of(run), **listening})
     process.complete(service, factory.sessions, reloads)
     if handed.ports is None:
         Logger("extretr").info("mail rests in {mail}", mail=mail)
-    return service
+    if isinstance(process, WorkerProcess):
+        return service
+    return monitor.serve(service, {**checks_of(run), **listening(made)})
 
 
 def _store(run: Any, reactor: Any) -> IStore:

@@ -20,7 +20,7 @@ from extretr.server.sockets import OpeningReactor
 from extretr.server.systemd import Notifier
 from extretr.server.workers import Workers
 from extretr.tap.listening import listeners
-from extretr.tap.monitor_options import Monitor, checks_of
+from extretr.tap.monitor_options import Monitor, checks_of, listening
 from extretr.tap.process import preload
 
 #: With the modules of the supervisor, wherever it has found them; never with the
@@ -38,7 +38,8 @@ def supervised(run: Any, reactor: Any, brakes: IBrakes) -> IService:
     preload()
     service = MultiService()
     opening = OpeningReactor(reactor)
-    for listener in listeners(run, SharedPort(), None, reactor, opening):
+    made = list(listeners(run, SharedPort(), None, reactor, opening))
+    for listener in made:
         listener.setServiceParent(service)
     systemd = Notifier(reactor, os.environ, run["stop-after"])
     environ = {
@@ -61,13 +62,13 @@ def supervised(run: Any, reactor: Any, brakes: IBrakes) -> IService:
         systemd.ready,
         monitor.forget,
     )
-    monitor.serve(service, {**checks_of(run), "workers": workers.isServing})
     reload = partial(systemd.reloading, workers.reload)
     Signals(reactor, reload, workers.hurry).setServiceParent(service)
     systemd.setServiceParent(service)
     # The last to start is the first to stop.
     workers.setServiceParent(service)
-    return service
+    checks = {**checks_of(run), **listening(made), "workers": workers.isServing}
+    return monitor.serve(service, checks)
 
 
 def _handed(run: Any) -> dict[str, str]:

@@ -7,11 +7,14 @@ import re
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from extretr.server.metrics import ENDINGS, PrometheusMeter, exposition
-from extretr.server.monitor import MonitorSite
+from extretr.server.monitor import MonitoredService, MonitorSite
 from tests.server.dialogue import DialogueTestCase
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,14 +161,63 @@ class SiteTests(SynchronousTestCase):
 
     def test_others(self):
         """
-        HEAD has no body; there are no other methods, and no other pages.
+        HEAD is the same without the body; there are no other methods, wherever, and no
+        other pages.
         """
-        status, _, body = self.ask(b"HEAD /metrics")
-        self.assertEqual((status, body), (200, b""))
-        for method, wanted in ((b"POST", 405), (b"PUT", 501), (b"DELETE", 501)):
-            self.assertEqual(self.ask(method + b" /metrics")[0], wanted)
-        for path in (b"/", b"/metrics/x", b"/..", b"/health/"):
-            self.assertEqual(self.ask(b"GET " + path)[0], 404)
+        for path in (b" /metrics", b" /health", b" /none"):
+            status, head, body = self.ask(b"GET" + path)
+            self.assertIn(b"content-length: %d\r\n" % len(body), head + b"\r\n")
+            self.assertEqual(self.ask(b"HEAD" + path), (status, head, b""))
+        for method in (b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"FOO"):
+            for path in (b" /metrics", b" /health", b" /", b" /none/at/all"):
+                status, head, _ = self.ask(method + path)
+                self.assertEqual(status, 405, method + path)
+                self.assertIn(b"allow: get, head", head)
+        for path in (
+            b"/", b"/metrics/", b"/metrics/x", b"/..", b"/health/", b"//metrics",
+            b"/x/metrics", b"/METRICS", b"/..%2fmetrics", b"/%ff",
+        ):  # fmt: skip
+            self.assertEqual(self.ask(b"GET " + path)[0], 404, path)
+
+
+class Slow(Service):
+    """
+    A service that takes its time to stop.
+    """
+
+    def __init__(self):
+        self.stopped = Deferred()
+
+    def stopService(self):
+        super().stopService()
+        return self.stopped
+
+
+class MonitoredTests(SynchronousTestCase):
+    """
+    A service that is seen for as long as it takes to stop.
+    """
+
+    def test_order(self):
+        """
+        The listener goes when the service has stopped; meanwhile that is told.
+        """
+        inner, slow, monitor = MultiService(), Slow(), Service()
+        slow.setServiceParent(inner)
+        service = MonitoredService(inner)
+        verifyObject(IService, service)
+        monitor.setServiceParent(service)
+        service.startService()
+        self.assertTrue(slow.running)
+        self.assertFalse(service.stops)
+        stopped = service.stopService()
+        self.assertTrue(service.stops)
+        self.assertFalse(slow.running)
+        self.assertTrue(monitor.running)
+        self.assertNoResult(stopped)
+        slow.stopped.callback(None)
+        self.successResultOf(stopped)
+        self.assertFalse(monitor.running)
 
 
 class DashboardTests(SynchronousTestCase):

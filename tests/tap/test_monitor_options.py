@@ -115,7 +115,7 @@ class MetricsTests(MonitorTestCase):
         monitor, service, environ = self.monitor(), MultiService(), {}
         self.assertIs(type(monitor.meter()), Meter)
         monitor.share(environ)
-        monitor.serve(service, {})
+        self.assertIs(monitor.serve(service, {}), service)
         self.assertEqual((environ, list(service)), ({}, []))
         monitor.forget(1)
 
@@ -125,8 +125,7 @@ class MetricsTests(MonitorTestCase):
         """
         monitor = self.monitor("--metrics", "tcp:9110:interface=127.0.0.1")
         self.assertIsInstance(monitor.meter(), PrometheusMeter)
-        service = MultiService()
-        monitor.serve(service, {})
+        service = monitor.serve(MultiService(), {})
         service.privilegedStartService()
         ((port, _, _, interface),) = self.reactor.tcpServers
         self.assertEqual((port, interface), (9110, "127.0.0.1"))
