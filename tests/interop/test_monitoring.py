@@ -106,6 +106,8 @@ class MonitoringTests(SynchronousTestCase):
         self.assertEqual(values[login % "accepted"], 2)
         self.assertEqual(values[login % "refused"], 1)
         self.assertEqual(values['extretr_sessions_ended_total{ending="QUIT"}'], 1)
+        ending = '{ending="connection lost during a transfer"}'
+        self.assertEqual(values["extretr_cut_responses_total" + ending], 1)
 
     def test_oneProcess(self):
         """
@@ -120,6 +122,36 @@ class MonitoringTests(SynchronousTestCase):
         status, said = self.get("/health")
         self.assertEqual((status, json.loads(said)["failing"]), (503, ["mail"]))
         self.assertNotIn(str(server.folder), said)
+
+    def test_stopping(self):
+        """
+        While a server waits for a transfer to end it can be seen, and is not well.
+        """
+        server = self.serve()
+        server.deliver(b"alice", b"2", STORED * 10)
+        client = self.logIn(server)
+        client._putcmd("RETR 2")
+        client.file.read(1000)
+        os.kill(server.pid, signal.SIGTERM)
+        server.wait_for_log("stopping: ")
+        status, said = self.get("/health")
+        self.assertEqual(
+            (status, json.loads(said)["failing"]), (503, ["stopping", "listeners"])
+        )
+        self.assertEqual(self.values()["extretr_sessions"], 1)
+        os.kill(server.pid, signal.SIGTERM)
+        self.assertEqual(server.stop(), 0)
+
+    def test_takeover(self):
+        """
+        A login that takes a maildrop from a process that was killed is a takeover.
+        """
+        server = self.serve()
+        self.logIn(server)
+        server.restart()
+        self.assertEqual(self.values()["extretr_takeovers_total"], 0)
+        self.logIn(server)
+        self.assertEqual(self.values()["extretr_takeovers_total"], 1)
 
     def test_workers(self):
         """
@@ -166,12 +198,23 @@ class MonitoringTests(SynchronousTestCase):
         self.assertEqual(process.wait(60), 0)
         text = log.read_text("utf-8")
         events = [json.loads(line) for line in text.splitlines()]
-        ends = {event["ending"]: event for event in events if "ending" in event}
+        for event in events:
+            self.assertLessEqual({"time", "level", "namespace", "text"}, set(event))
+        ends = {
+            event["ending"]: event
+            for event in events
+            if event.get("event") == "session"
+        }
         end = ends["QUIT"]
         self.assertEqual(
             (end["user"], end["peer"], end["saved"]), ("alice", "127.0.0.1", 100_000)
         )
         self.assertGreater(end["sent"], len(WHOLE) - 100_000)
+        self.assertEqual(
+            (end["mechanism"], end["cut"], end["retrieved"], end["resumed"]),
+            ("PASS", False, 1, 1),
+        )
+        self.assertTrue(ends["connection lost during a transfer"]["cut"])
         self.assertNotIn("secret", text)
 
     def awaitPort(self, port):
