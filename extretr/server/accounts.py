@@ -59,6 +59,41 @@ def parse_line(line: bytes) -> tuple[bytes, Account] | None:
     return user, account
 
 
+def read_accounts(
+    path: str, complain: Callable[[int, str], object]
+) -> tuple[dict[bytes, Account], int]:
+    """
+    Give the accounts in a file, and the number of lines that are none.
+
+    Args:
+        path: of the file.
+        complain: is told the number of a line, and what is wrong with it.
+
+    Raises:
+        OSError: where it cannot be read.
+    """
+    accounts: dict[bytes, Account] = {}
+    bad = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                parsed = parse_line(line)
+            except ValueError as error:
+                bad += 1
+                complain(number, str(error))
+                continue
+            if parsed is None:
+                continue
+            user, account = parsed
+            if user in accounts:
+                complain(number, "the user has a line already")
+                continue
+            if account.scheme not in SCHEMES:
+                complain(number, f"unknown scheme {account.scheme}")
+            accounts[user] = account
+    return accounts, bad
+
+
 @implementer(ICredentialsChecker, IChangingChecker)
 class PasswdFile:
     """
@@ -257,29 +292,7 @@ class PasswdFile:
         self._able = [each for each in self._usable if each.scheme in FOR_SCRAM]
 
     def _read(self) -> tuple[dict[bytes, Account], int]:
-        """
-        Give the accounts, and the number of lines that are none.
-        """
-        accounts: dict[bytes, Account] = {}
-        bad = 0
-        with open(self._path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    parsed = parse_line(line)
-                except ValueError as error:
-                    bad += 1
-                    self._complain(number, str(error))
-                    continue
-                if parsed is None:
-                    continue
-                user, account = parsed
-                if user in accounts:
-                    self._complain(number, "the user has a line already")
-                    continue
-                if account.scheme not in SCHEMES:
-                    self._complain(number, f"unknown scheme {account.scheme}")
-                accounts[user] = account
-        return accounts, bad
+        return read_accounts(self._path, self._complain)
 
     def _complain(self, number: int, what: str) -> None:
         self._log.warn(

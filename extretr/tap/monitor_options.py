@@ -51,8 +51,13 @@ class MonitorOptions(OneLineOptions):
             UsageError: with one line that says what to do.
         """
         super().postOptions()
-        if self["check"] and not self["mail"]:
-            raise usage.UsageError("--check needs --mail KIND:PATH")
+        if self["check"]:
+            if not self["mail"]:
+                raise usage.UsageError("--check needs --mail KIND:PATH")
+            twistd = getattr(getattr(self, "parent", None), "parent", None)
+            if twistd is not None:
+                # It may run beside the server whose configuration it checks.
+                twistd["pidfile"] = ""
         if self["metrics"]:
             try:
                 import prometheus_client  # noqa: F401

@@ -75,6 +75,21 @@ def tls_of(run: Any, reactor: Any) -> Any:
     Raises:
         SystemExit: with one line, where they cannot be used.
     """
+    tls = read_tls(run, reactor)
+    if tls is not None and tls.invalidity is not None:
+        # There may be clients that do not care, and none would be served otherwise.
+        Logger("extretr").error("{why}", why=tls.invalidity)
+        one_line(f"warning: {tls.invalidity}")
+    return tls
+
+
+def read_tls(run: Any, reactor: Any) -> Any:
+    """
+    Give the same, and say nothing of a certificate that has expired.
+
+    Raises:
+        SystemExit: with one line, where the files cannot be used.
+    """
     if not run["certificate"]:
         return None
     # It takes memory that a server without TLS need not have.
@@ -82,14 +97,9 @@ def tls_of(run: Any, reactor: Any) -> Any:
     from extretr.server.tls import ServerTLS
 
     try:
-        tls = ServerTLS(reactor, run["certificate"], run["key"], run["client-ca"])
+        return ServerTLS(reactor, run["certificate"], run["key"], run["client-ca"])
     except CertificateError as error:
         raise SystemExit(f"extretr: {error}") from None
-    if tls.invalidity is not None:
-        # There may be clients that do not care, and none would be served otherwise.
-        Logger("extretr").error("{why}", why=tls.invalidity)
-        one_line(f"warning: {tls.invalidity}")
-    return tls
 
 
 def secured(tls: Any, factory: IProtocolFactory) -> TLSMemoryBIOFactory:

@@ -169,6 +169,40 @@ class MonitoringTests(SynchronousTestCase):
         values = self.awaits("extretr_sessions", 0)
         self.assertEqual(values["extretr_saved_octets_total"], 100_000)
 
+    def test_check(self):
+        """
+        --check looks at the options of a server that runs, and disturbs nothing.
+        """
+        server = self.serve()
+        mail = ("--mail", f"maildir:{server.folder}/mail/%u")
+        users = server.folder / "users"
+        before = sorted(server.folder.rglob("*"))
+
+        def check(*options):
+            return subprocess.run(
+                twistd_command(
+                    *("extretr", "run", *mail, "--users", str(users), "--check"),
+                    *("--listen", f"tcp:{server.port}:interface=127.0.0.1"),
+                    *options,
+                ),
+                cwd=server.folder,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+
+        done = check()
+        said = "extretr: the configuration is good\n"
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, said, ""))
+        with users.open("ab") as file:
+            file.write(b"bad line\n")
+        done = check("--metrics", "nonsense")
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        self.assertEqual(len(done.stdout.splitlines()), 3, done.stdout)
+        self.assertEqual(sorted(server.folder.rglob("*")), before)
+        self.logIn(server)
+
     def test_logs(self):
         """
         With the JSON logger each line is an event, and that of a session's end has its

@@ -64,25 +64,6 @@ class CheckTests(MonitorTestCase):
         """
         self.assertEqual(self.check(), (0, ["extretr: the configuration is good"]))
 
-    def test_badLines(self):
-        """
-        Each bad line of the users file is a finding.
-        """
-        self.write("alice:{PLAIN}secret\nbad\nbob:{OTP}x\n")
-        status, said = self.check()
-        self.assertEqual(status, 1)
-        self.assertEqual(
-            [line.split(", ")[1].split(":")[0] for line in said], ["line 2", "line 3"]
-        )
-
-    def test_whatEndsAStart(self):
-        """
-        So is what would keep the server from starting.
-        """
-        status, said = self.check("--listen", "tcp:x")
-        self.assertEqual(status, 1)
-        self.assertIn("--listen tcp:x", said[0])
-
     def test_unreadable(self):
         """
         So is what this user cannot read.
