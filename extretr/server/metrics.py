@@ -12,6 +12,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    disable_created_metrics,
     generate_latest,
     multiprocess,
 )
@@ -44,6 +45,22 @@ ENDINGS = frozenset(
     }
 )
 
+#: The limits that there are.
+LIMITS = frozenset(
+    {
+        "bad commands",
+        "command rate",
+        "connections",
+        "connections of an address",
+        "failed logins",
+        "login delay",
+        "logins of an address",
+        "octets before login",
+        "sessions of a user",
+        "time to log in",
+    }
+)
+
 #: Seconds to the first octet of a message.
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30)
 
@@ -58,6 +75,8 @@ class PrometheusMeter(Meter):
         Args:
             registry: where the metrics are found.
         """
+        # When each figure was made is when the process was, and twice as many figures.
+        disable_created_metrics()
         common: dict[str, Any] = {"registry": registry}
         self._sessions = Gauge(
             "extretr_sessions",
@@ -107,6 +126,15 @@ class PrometheusMeter(Meter):
             buckets=_BUCKETS,
             **common,
         )
+        # What has not happened yet is 0: an alert does not see a figure that comes with
+        # the first time.
+        for ending in ENDINGS:
+            self._ended.labels(ending)
+            self._cut.labels(ending)
+        for limit in LIMITS:
+            self._refusals.labels(limit)
+        for outcome in ("accepted", "refused", "unavailable"):
+            self._logins.labels("PASS", outcome)
 
     def sessionBegan(self) -> None:
         """
@@ -134,7 +162,7 @@ class PrometheusMeter(Meter):
         """
         See `Meter`.
         """
-        self._refusals.labels(limit).inc()
+        self._refusals.labels(limit if limit in LIMITS else "other").inc()
 
     def tookOver(self) -> None:
         """

@@ -13,7 +13,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from extretr.server.metrics import ENDINGS, PrometheusMeter, exposition
+from extretr.server.metrics import ENDINGS, LIMITS, PrometheusMeter, exposition
 from extretr.server.monitor import MonitoredService, MonitorSite
 from tests.server.dialogue import DialogueTestCase
 
@@ -63,7 +63,7 @@ class MeterTests(DialogueTestCase):
         A session that was cut off is told by its reason; so is what it was sending.
         """
         ending = "another session took the maildrop over"
-        for cuts in (None, 1):
+        for cuts in (0, 1):
             self.setUp()
             self.mailbox.messages[0] = b"x\n" * 1000000
             if cuts:
@@ -73,6 +73,20 @@ class MeterTests(DialogueTestCase):
             for name, value in (("sessions_ended", 1), ("cut_responses", cuts)):
                 found = self.value(f"extretr_{name}_total", ending=ending)
                 self.assertEqual(found, value)
+
+    def test_zero(self):
+        """
+        What has not happened yet is 0, so that an alert sees the first time.
+        """
+        for name, label, values in (
+            ("sessions_ended", "ending", ENDINGS),
+            ("cut_responses", "ending", ENDINGS),
+            ("refusals", "limit", LIMITS),
+        ):
+            for value in values:
+                found = self.value(f"extretr_{name}_total", **{label: value})
+                self.assertEqual(found, 0, value)
+        self.assertNotIn(b"_created", exposition(self.registry))
 
     def test_takeover(self):
         """
@@ -103,6 +117,21 @@ class MeterTests(DialogueTestCase):
             )
         self.assertGreater(len(found), 10)
         self.assertEqual(found, ENDINGS)
+
+    def test_limits(self):
+        """
+        All limits that the server's modules have are known; any other is another.
+        """
+        found = set()
+        for path in (ROOT / "extretr" / "server").glob("*.py"):
+            text = path.read_text("utf-8")
+            found |= set(re.findall(r'meter\.refused\(\s*"([^"]+)"', text))
+            if path.name == "limits.py":
+                found |= set(re.findall(r'return "([^"]+)"', text))
+        self.assertGreater(len(found), 5)
+        self.assertEqual(found, LIMITS)
+        self.session.meter.refused("patience")
+        self.assertEqual(self.value("extretr_refusals_total", limit="other"), 1)
 
 
 class SiteTests(SynchronousTestCase):
@@ -228,19 +257,27 @@ class DashboardTests(SynchronousTestCase):
     def setUp(self):
         registry = CollectorRegistry()
         PrometheusMeter(registry)
-        endings = ("", "_total", "_bucket", "_sum", "_count")
-        self.names = {
-            metric.name + ending for metric in registry.collect() for ending in endings
+        self.metrics = {
+            metric.name: {sample.name for sample in metric.samples}
+            for metric in registry.collect()
         }
 
     def assertKnown(self, text):
+        """
+        All figures and the values of labels that a text names are there; give the
+        former.
+        """
         used = set(re.findall(r"\bextretr_\w+", text))
         self.assertGreater(len(used), 3)
-        self.assertEqual(used - self.names, set())
+        self.assertEqual(used - set().union(*self.metrics.values()), set())
+        for label, values in (("ending", ENDINGS), ("limit", LIMITS)):
+            named = set(re.findall(rf'\b{label}="([^"]+)"', " ".join(text.split())))
+            self.assertEqual(named - values, set())
+        return used
 
     def test_dashboard(self):
         """
-        Each metric in the dashboard's expressions is there.
+        Each metric in the dashboard's expressions is there, and each one is shown.
         """
         path = ROOT / "docs" / "deploy" / "grafana.json"
         dashboard = json.loads(path.read_text("utf-8"))
@@ -249,7 +286,9 @@ class DashboardTests(SynchronousTestCase):
             for panel in dashboard["panels"]
             for target in panel.get("targets", ())
         ]
-        self.assertKnown("\n".join(expressions))
+        shown = self.assertKnown("\n".join(expressions))
+        for name, samples in self.metrics.items():
+            self.assertTrue(samples & shown, name)
 
     def test_rules(self):
         """
