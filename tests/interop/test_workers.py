@@ -28,6 +28,22 @@ test_suite = suite_of(__name__)
 LONG = b"Subject: long\n\n" + (b"x" * 900 + b"\n") * 20_000
 
 
+def _links(folder):
+    """
+    Give what the descriptors of a process are, none where it has just ended.
+    """
+    links = set()
+    try:
+        for name in os.listdir(folder):
+            try:
+                links.add(os.readlink(f"{folder}/{name}"))
+            except FileNotFoundError:
+                pass
+    except FileNotFoundError:
+        pass
+    return links
+
+
 class WorkersTests(SynchronousTestCase):
     """
     ``twistd extretr run --workers 2``.
@@ -65,22 +81,19 @@ class WorkersTests(SynchronousTestCase):
             if fields[2].endswith(":" + ours) and fields[9] != "0":
                 link = f"socket:[{fields[9]}]"
                 for pid in self._pids:
-                    for name in os.listdir(f"/proc/{pid}/fd"):
-                        try:
-                            if os.readlink(f"/proc/{pid}/fd/{name}") == link:
-                                return pid
-                        except FileNotFoundError:
-                            pass
+                    if link in _links(f"/proc/{pid}/fd"):
+                        return pid
         raise AssertionError("no worker has the connection")
 
     def connect(self, server, pid=None, but=None):
         """
         Connect, to one of the workers or to none but another.
         """
-        self._pids = self.workers(server).values()
         kept = []
         for _ in range(300):
             wire = Wire(server.port)
+            # One may have been started meanwhile.
+            self._pids = self.workers(server).values()
             found = self.pid_of(wire)
             if found == (pid or found) and found != but:
                 return wire
