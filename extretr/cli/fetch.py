@@ -18,6 +18,7 @@ from extretr.client.values import BadValue, parse_duration
 
 if TYPE_CHECKING:
     from extretr.client.account import Account
+    from extretr.client.config import ConfigError
     from extretr.client.events import Event
 
 DESCRIPTION = """\
@@ -58,10 +59,10 @@ class Sysexits(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """
-        Say what is wrong, and exit.
+        Say what is wrong, which all options at once would hide, and exit.
         """
-        self.print_usage(sys.stderr)
-        self.exit(os.EX_USAGE, f"{self.prog}: {message}\n")
+        more = f'"{self.prog} --help" tells of all options'
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}\n{more}\n")
 
 
 def add_to(commands: Any) -> None:
@@ -145,8 +146,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         accounts = chosen(options)
     except ConfigError as error:
-        print(f"extretr fetch: {error}", file=sys.stderr)
-        return os.EX_CONFIG
+        return refuse("fetch", error)
     to_output = any(account.to.kind == "stdout" for account in accounts)
     if to_output and options.json:
         print("extretr fetch: --json and --to - both need the output", file=sys.stderr)
@@ -156,6 +156,17 @@ def run(options: argparse.Namespace) -> int:
         return _fetch(options, accounts, show)
     finally:
         show.close()
+
+
+def refuse(command: str, error: "ConfigError") -> int:
+    """
+    Say what is wrong with the accounts that were asked for, and give the exit status.
+    """
+    print(f"extretr {command}: {error}", file=sys.stderr)
+    if error.file:
+        return os.EX_CONFIG
+    print(f'"extretr {command} --help" tells of all options', file=sys.stderr)
+    return os.EX_USAGE
 
 
 def chosen(options: argparse.Namespace) -> "list[Account]":
@@ -175,6 +186,8 @@ def chosen(options: argparse.Namespace) -> "list[Account]":
     urls = [word for word in options.what if "://" in word]
     if urls and len(options.what) > 1:
         raise ConfigError("give one URL, or names of accounts of the file")
+    if urls and options.config:
+        raise ConfigError("--config has accounts by their names, and none by a URL")
     if urls:
         return [account_from_flags(urls[0], options)]
     return load_accounts(options.config or config_path(), options.what, options)

@@ -11,8 +11,9 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from extretr.cli.fetch import add_config, chosen
+from extretr.cli.fetch import add_config, chosen, refuse
 from extretr.cli.lines import printable
+from extretr.client.account import Target
 
 DESCRIPTION = """\
 Show what earlier runs of "extretr fetch" hold of messages that have not come whole, and
@@ -34,14 +35,16 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "what",
         nargs="*",
-        metavar="ACCOUNT",
-        help="accounts of the configuration file (default: all that were ever fetched)",
+        metavar="URL | ACCOUNT",
+        help="a URL, or accounts of the configuration file (default: all that were "
+        "ever fetched)",
     )
     add_config(command)
     command.add_argument(
         "--json", action="store_true", help="print it as JSON, an account a line"
     )
-    command.set_defaults(run=run)
+    # Where the mail goes makes no difference here, and so need not be told.
+    command.set_defaults(run=run, to=Target("stdout"))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,8 +71,7 @@ def run(options: argparse.Namespace) -> int:
                 for folder in sorted(state.glob("*-*"))
             }
     except ConfigError as error:
-        print(f"extretr status: {error}", file=sys.stderr)
-        return os.EX_CONFIG
+        return refuse("status", error)
     status = os.EX_OK
     for name, folder in folders.items():
         try:

@@ -18,6 +18,7 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 
+from extretr.client.config import ConfigError
 from extretr.client.protocol import ResumingPOP3Client
 from extretr.client.refusals import (
     InUse,
@@ -27,6 +28,7 @@ from extretr.client.refusals import (
     ServerRefusal,
 )
 from extretr.client.verified import VerifiedTLS
+from extretr.client.wording import describe
 
 #: How servers without response codes say that the maildrop is locked, which is not
 #: that the password is wrong.
@@ -153,15 +155,17 @@ def trust_root_of(path: Path | None) -> Any:
     Give what certificates are verified by: those of a PEM file, or the platform's.
 
     Raises:
-        NotTrusted: where the file cannot be read, or holds none.
+        ConfigError: where the file cannot be read, or holds none.
     """
     if path is None:
         return platformTrust()
     try:
         text = path.read_bytes()
         found = [Certificate.loadPEM(one) for one in _PEM.findall(text)]
-    except (OSError, NoCertificate) as error:
-        raise NotTrusted(f"the certificates in {path} cannot be read") from error
+    except OSError as error:
+        raise ConfigError(f"ca_file: {describe(error)}") from error
+    except NoCertificate as error:
+        raise ConfigError(f"ca_file: {path} holds what is no certificate") from error
     if not found:
-        raise NotTrusted(f"there is no certificate in {path}")
+        raise ConfigError(f"ca_file: there is no certificate in {path}")
     return trustRootFromCertificates(found)

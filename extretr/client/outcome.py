@@ -7,6 +7,7 @@ import os
 from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.mail.pop3 import InsecureAuthenticationDisallowed, LineTooLong
 
+from extretr.client.config import ConfigError
 from extretr.client.fetch import GaveUp, Stopped
 from extretr.client.journal import AlreadyRunningError, JournalDamagedError
 from extretr.client.refusals import (
@@ -29,6 +30,7 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (TargetBusy, os.EX_TEMPFAIL),
     (CannotDeliver, os.EX_CANTCREAT),
     (JournalDamagedError, os.EX_DATAERR),
+    (ConfigError, os.EX_CONFIG),
     (NoPassword, os.EX_NOPERM),
     (NotAuthenticated, os.EX_NOPERM),
     (SaslError, os.EX_NOPERM),

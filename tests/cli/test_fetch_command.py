@@ -65,7 +65,8 @@ class FetchTests(CommandCase):
 
     def test_usage(self):
         """
-        What cannot be meant is status 64, and says why in a line.
+        What cannot be meant is status 64, and says why in a line, and where more is
+        told in another.
         """
         for arguments, text in [
             (["--every", "soon"], "--every"),
@@ -74,29 +75,44 @@ class FetchTests(CommandCase):
             (["--quiet", "--json"], "not allowed"),
             (["--password", "x"], "can be seen"),
             (["--nonsense"], "--nonsense"),
+            ([], "--to"),
+            (["work", "--to", "m"], "one URL"),
+            (["--to", "m", "--config", "x"], "--config"),
         ]:
             self.errors.seek(self.errors.truncate(0))
             self.assertEqual(
                 self.call("fetch", URL, *arguments), os.EX_USAGE, arguments
             )
             self.assertIn(text, self.errors.getvalue())
+            self.assertLessEqual(self.errors.getvalue().count("\n"), 2)
+            self.assertIn("--help", self.errors.getvalue())
+
+    def test_url(self):
+        """
+        So is a URL that is none, no part of which is shown.
+        """
+        for url, text in [
+            ("pop3s://alice:secret@b", "must not stand in the URL"),
+            ("http://secret@b", "the URL must be"),
+            ("pop3s://secret@b:0", "the port"),
+        ]:
+            self.errors.seek(self.errors.truncate(0))
+            self.assertEqual(self.call("fetch", url, "--to", "m"), os.EX_USAGE)
+            self.assertIn(text, self.errors.getvalue())
+            self.assertNotIn("secret", self.errors.getvalue())
 
     def test_config(self):
         """
-        What is wrong with accounts is status 78.
+        What is wrong with the file, or with what it is asked for, is status 78.
         """
         path = self.configure('[work]\nurl = "pop3s://a@b"\nto = "m"\n')
         for arguments, text in [
-            ([URL], "--to"),
-            (["pop3s://alice:secret@b", "--to", "m"], "must not stand in the URL"),
-            ([URL, "work", "--to", "m"], "one URL"),
             ([], "no such file"),
             (["--config", path, "home"], "'home'"),
         ]:
             self.errors.seek(self.errors.truncate(0))
             self.assertEqual(self.call("fetch", *arguments), os.EX_CONFIG, arguments)
             self.assertIn(text, self.errors.getvalue())
-            self.assertNotIn("secret", self.errors.getvalue())
 
     def test_oneOutput(self):
         """
@@ -333,6 +349,16 @@ class StatusTests(CommandCase):
                 ],
             },
         )
+
+    def test_url(self):
+        """
+        An account without a file is asked for by its URL.
+        """
+        self.hold()
+        self.assertEqual(self.call(URL), 0)
+        self.assertIn(f"{URL}: 1 delivered", self.printed())
+        self.assertEqual(self.call("pop3s://x@[y]"), os.EX_USAGE)
+        self.assertIn("no IPv6 address", self.errors.getvalue())
 
     def test_nothing(self):
         """

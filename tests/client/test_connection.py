@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from extretr.client.config import ConfigError
 from extretr.client.connection import Connector, trust_root_of
 from extretr.client.refusals import (
     InUse,
@@ -165,7 +166,7 @@ class TrustTests(ConnectCase):
         damaged = one.replace(b"M", b"!", 5)
         for text in (b"", b"text\n", one[:-20], damaged):
             path.write_bytes(text)
-            self.assertRaises(NotTrusted, trust_root_of, path)
+            self.assertRaises(ConfigError, trust_root_of, path)
         path.unlink()
-        self.assertRaises(NotTrusted, trust_root_of, path)
+        self.assertRaises(ConfigError, trust_root_of, path)
         self.assertIsNotNone(trust_root_of(None))

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from extretr.client import events
 from extretr.client import run as module
 from extretr.client.account import Account, Target
+from extretr.client.config import ConfigError
 from extretr.client.fetch import GaveUp, Stopped
 from extretr.client.journal import AlreadyRunningError, Journal
 from extretr.client.outcome import explain, status_of
@@ -219,6 +220,7 @@ class OutcomeTests(SynchronousTestCase):
             (NotAuthenticated(b"[AUTH] no\r\n"), 77),
             (InsecureAuthenticationDisallowed(), 69),
             (NotTrusted("x"), 69),
+            (ConfigError("x"), 78),
             (NotOffered("x"), 69),
             (PermanentFailure(b"[SYS/PERM] x"), 69),
             (ProtocolViolation("x"), 76),
