@@ -168,6 +168,8 @@ class Reactor(MemoryReactorClock):
 
     def run(self):
         self.hasRun = self.running = True
+        # Older releases begin as if they had been stopped.
+        self.hasStopped = False
         for function, arguments, more in self.whenRunningHooks:
             function(*arguments, **more)
         if self.signalled:
