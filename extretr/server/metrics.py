@@ -147,10 +147,11 @@ class PrometheusMeter(Meter):
         See `Meter`.
         """
         ending = ending if ending in ENDINGS else "other"
-        self._sessions.dec()
         self._ended.labels(ending).inc()
         if cut:
             self._cut.labels(ending).inc()
+        # Whoever sees no sessions any more sees how all of them have ended.
+        self._sessions.dec()
 
     def loggedIn(self, mechanism: str, outcome: str) -> None:
         """
