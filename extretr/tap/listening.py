@@ -13,6 +13,10 @@ from extretr.server.sockets import AcceptingReactor
 from extretr.tap.sample import DEFAULT_LISTEN
 from extretr.tap.tls_options import secured
 
+#: Connections that may wait until they are taken.  Twisted's 50 are full at once when
+#: many come, and who finds no room then tries again only after a second.
+BACKLOG = 1024
+
 
 def plain_endpoints(run: Any) -> list[str]:
     """
@@ -68,6 +72,8 @@ def _endpoint(option: str, description: str, inner: str, ports: Any) -> Any:
     if inner.startswith("systemd:") and isinstance(ports, AcceptingReactor):
         # systemd passed it to the process that has passed it on.
         return ports
+    if inner.startswith(("tcp:", "ssl:")) and ":backlog=" not in inner:
+        inner += f":backlog={BACKLOG}"
     try:
         return serverFromString(ports, inner)
     except Exception as error:

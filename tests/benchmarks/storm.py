@@ -1,10 +1,11 @@
 """
 A storm of wrong passwords from one address, and what a login from another one takes.
 
-usage: python -m tests.benchmarks.storm [--smoke] [--rate N] [--seconds N]
+usage: python -m tests.benchmarks.storm [--smoke] [--rate N] [--seconds N] [--scheme S]
 
-The accounts have Argon2id hashes, as `extretr password` makes them.  Each guess is a
-connection of its own and another password.  All addresses are of the loopback network.
+The accounts have Argon2id hashes, as `extretr password` makes them, unless another
+scheme is named.  Each guess is a connection of its own and another password.  All
+addresses are of the loopback network.
 """
 
 import argparse
@@ -127,13 +128,16 @@ def main():
     parser.add_argument("--smoke", action="store_true", help="a short one")
     parser.add_argument("--rate", type=int, default=1000, help="guesses a second")
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument(
+        "--scheme", choices=SCHEMES, default="ARGON2ID", help="of the passwords"
+    )
     given = parser.parse_args()
     rate, seconds = (100, 2) if given.smoke else (given.rate, given.seconds)
     users = {b"alice": b"x", b"bob": b"secret"}
     with RunningServer(users=users, options=("--limit-local",)) as server:
-        make = SCHEMES["ARGON2ID"].make
+        scheme, make = given.scheme, SCHEMES[given.scheme].make
         (server.folder / "users").write_text(
-            f"alice:{{ARGON2ID}}{make(b'good')}\nbob:{{ARGON2ID}}{make(b'secret')}\n"
+            f"alice:{{{scheme}}}{make(b'good')}\nbob:{{{scheme}}}{make(b'secret')}\n"
         )
         show("quiet", asyncio.run(logins(server.port, min(seconds, 5))))
         results = multiprocessing.Queue()

@@ -248,6 +248,14 @@ class MakeServiceTests(TapTestCase):
             self.assertIsInstance(factory, MaildropFactory)
             self.assertIsInstance(factory.portal.realm._original._store, store_class)
 
+    def test_backlog(self):
+        """
+        So many connections may wait as come at once, unless an endpoint says its own.
+        """
+        for more, backlog in (("", 1024), (":backlog=7", 7)):
+            self.factory(*self.mail("maildir", "--listen", f"tcp:1{more}"))
+            self.assertEqual(self.reactor.tcpServers[-1][2], backlog)
+
     def test_passwordsInClear(self):
         """
         Spec reading 19: only --allow-plaintext takes them from afar without TLS.
