@@ -5,6 +5,7 @@ Where the mail of an account goes: a store, a delivery agent, the standard outpu
 import os
 import stat
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from twisted.internet.defer import Deferred, succeed
@@ -24,7 +25,11 @@ LOCK_TIMEOUT = 60.0
 
 
 def target_of(
-    account: Account, reactor: Any, output: BinaryIO, now: Callable[[], float]
+    account: Account,
+    reactor: Any,
+    output: BinaryIO,
+    now: Callable[[], float],
+    spool: Path,
 ) -> Any:
     """
     Give the target that an account's mail is delivered to.
@@ -34,6 +39,7 @@ def target_of(
         reactor: runs commands, and tells the time.
         output: the standard output.
         now: the time that the file system's time stamps are made by.
+        spool: the folder whose disk holds what a delivery agent is given.
     """
     to, crlf = account.to, account.line_ends == "crlf"
     if to.kind == "maildir":
@@ -42,20 +48,26 @@ def target_of(
         locks = MailboxLocks(reactor, LOCK_TIMEOUT, now)
         return MboxAppender(os.fsencode(str(to.path)), locks, crlf, now)
     if to.kind == "mda":
-        return Agent(reactor, to.command or "", crlf)
+        return Agent(reactor, to.command or "", crlf, spool)
     return StandardOutput(output, crlf, now)
 
 
-def filter_of(account: Account, reactor: Any) -> Any:
+def filter_of(account: Account, reactor: Any, spool: Path) -> Any:
     """
     Give what tells whether a message is wanted, None where all are.
+
+    Args:
+        account: whose *filter* is asked.
+        reactor: runs it.
+        spool: the folder whose disk holds what it is given.
     """
     command = account.filter
     if command is None:
         return None
 
     async def ask(header: Source) -> bool:
-        status = await run_command(reactor, command, stored(header, crlf=False))
+        pieces = stored(header, crlf=False)
+        status = await run_command(reactor, command, pieces, spool)
         if status > 1:
             raise NotTold(f"the filter ended with status {status}")
         return status == 0
@@ -114,10 +126,11 @@ class Agent(_OneByOne):
     status what became of it: 0 is delivered, 75 is not now.
     """
 
-    def __init__(self, reactor: Any, command: str, crlf: bool) -> None:
+    def __init__(self, reactor: Any, command: str, crlf: bool, spool: Path) -> None:
         self._reactor = reactor
         self._command = command
         self._crlf = crlf
+        self._spool = spool
 
     def commit(self, staged: list[Source], intend: Intend) -> "Deferred[None]":
         """
@@ -131,7 +144,9 @@ class Agent(_OneByOne):
     async def _commit(self, staged: list[Source]) -> None:
         for source in staged:
             pieces = stored(source, self._crlf)
-            status = await run_command(self._reactor, self._command, pieces)
+            status = await run_command(
+                self._reactor, self._command, pieces, self._spool
+            )
             if status == os.EX_TEMPFAIL:
                 raise TargetBusy("the delivery command wants it later (status 75)")
             if status:

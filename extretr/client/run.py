@@ -145,12 +145,14 @@ class Run:
                 account=account.name,
                 policy=policy_of(account),
                 journal=journal,
-                target=target_of(account, self._reactor, self._output, self._now),
+                target=target_of(
+                    account, self._reactor, self._output, self._now, folder
+                ),
                 target_name=str(account.to),
                 seconds=self._reactor.seconds,
                 now=self._now,
                 emit=self._emit,
-                wanted=filter_of(account, self._reactor),
+                wanted=filter_of(account, self._reactor, folder),
                 dry_run=self._dry_run,
             )
             if self._stopping:

@@ -23,41 +23,17 @@ from extretr.stores.mbox_append import MboxAppender
 
 class Process:
     """
-    A child's side of a transport, which asks for more when all is taken.
+    A child's side of a transport.
     """
 
-    def __init__(self, protocol):
+    def __init__(self, protocol, octets):
         self.protocol = protocol
-        self.written = b""
-        self.closed = False
+        self.read = octets
         self.killed = False
-        self.producer = None
-
-    def registerProducer(self, producer, streaming):
-        assert not streaming
-        self.producer = producer
-
-    def unregisterProducer(self):
-        self.producer = None
-
-    def writeToChild(self, descriptor, octets):
-        assert descriptor == 0
-        assert octets
-        self.written += octets
-
-    def closeStdin(self):
-        self.closed = True
 
     def signalProcess(self, name):
         assert name == "KILL"
         self.killed = True
-
-    def drain(self):
-        """
-        Take all that is to come.
-        """
-        while self.producer is not None and not self.killed:
-            self.producer.resumeProducing()
 
     def end(self, status=0, signal=None):
         """
@@ -78,9 +54,10 @@ class Reactor(Clock):
         self.commands = []
 
     def spawnProcess(self, protocol, program, arguments, env, childFDs):
-        assert childFDs == {0: "w", 1: 1, 2: 2}
+        assert (childFDs[1], childFDs[2]) == (1, 2)
         self.commands.append([program, *arguments[1:]])
-        process = Process(protocol)
+        with open(os.dup(childFDs[0]), "rb") as file:
+            process = Process(protocol, file.read())
         self.processes.append(process)
         protocol.makeConnection(process)
 
@@ -92,9 +69,11 @@ class CommandTests(SynchronousTestCase):
 
     def setUp(self):
         self.reactor = Reactor()
+        self.spool = Path(self.mktemp())
+        self.spool.mkdir()
 
     def run_it(self, pieces):
-        running = run_command(self.reactor, "cat >x", iter(pieces))
+        running = run_command(self.reactor, "cat >x", iter(pieces), self.spool)
         return running, self.reactor.processes[-1]
 
     def test_status(self):
@@ -103,38 +82,26 @@ class CommandTests(SynchronousTestCase):
         """
         for status, signal, result in [(0, None, 0), (75, None, 75), (None, 9, 137)]:
             running, process = self.run_it([b"one", b"", b"two", b""])
-            process.drain()
-            self.assertEqual((process.written, process.closed), (b"onetwo", True))
+            self.assertEqual(process.read, b"onetwo")
             self.assertNoResult(running)
             process.end(status, signal)
             self.assertEqual(self.successResultOf(running), result)
         self.assertEqual(self.reactor.commands[0], ["/bin/sh", "-c", "cat >x"])
-
-    def test_early(self):
-        """
-        One that ends before it has read all may have had enough.
-        """
-        running, process = self.run_it([b"one", b"two"])
-        process.producer.resumeProducing()
-        process.producer.stopProducing()
-        process.end()
-        self.assertEqual(self.successResultOf(running), 0)
+        self.assertEqual(list(self.spool.iterdir()), [])
 
     def test_fails(self):
         """
-        Where the octets cannot be had, half of them must not look like all.
+        Where the octets cannot be had, or kept, it is not run.
         """
 
         def pieces():
             yield b"one"
-            raise OSError("gone")
+            raise ValueError
 
-        running, process = self.run_it(pieces())
-        process.drain()
-        self.assertTrue(process.killed)
-        self.assertFalse(process.closed)
-        process.end(None, 9)
-        self.failureResultOf(running, OSError)
+        self.assertRaises(ValueError, self.run_it, pieces())
+        self.spool.rmdir()
+        self.assertRaises(OSError, self.run_it, [b"one"])
+        self.assertEqual(self.reactor.processes, [])
 
     def test_cancel(self):
         """
@@ -157,6 +124,8 @@ class TargetTests(SynchronousTestCase):
     def setUp(self):
         self.reactor = Reactor()
         self.output = io.BytesIO()
+        self.spool = Path(self.mktemp())
+        self.spool.mkdir()
 
     def account(self, to, **more):
         return Account(
@@ -171,7 +140,7 @@ class TargetTests(SynchronousTestCase):
 
     def target(self, to, **more):
         account = self.account(to, **more)
-        return target_of(account, self.reactor, self.output, lambda: 0.0)
+        return target_of(account, self.reactor, self.output, lambda: 0.0, self.spool)
 
     def commit(self, target):
         target.prepare()
@@ -227,8 +196,7 @@ class TargetTests(SynchronousTestCase):
             target = self.target(Target("mda", command="mda"), line_ends=ends)
             committing = self.commit(target)
             process = self.reactor.processes[-1]
-            process.drain()
-            self.assertEqual(process.written, octets)
+            self.assertEqual(process.read, octets)
             process.end()
             self.successResultOf(committing)
 
@@ -250,14 +218,14 @@ class TargetTests(SynchronousTestCase):
         """
         A filter's status says whether a message is wanted, or nothing.
         """
-        self.assertIsNone(filter_of(self.account(Target("stdout")), self.reactor))
+        account = self.account(Target("stdout"))
+        self.assertIsNone(filter_of(account, self.reactor, self.spool))
         account = self.account(Target("stdout"), filter="grep -q x")
-        wanted = filter_of(account, self.reactor)
+        wanted = filter_of(account, self.reactor, self.spool)
         for status, answer in [(0, True), (1, False)]:
             asking = wanted(self.message)
             process = self.reactor.processes[-1]
-            process.drain()
-            self.assertEqual(process.written, b"Subject: x\n\nFrom here\n")
+            self.assertEqual(process.read, b"Subject: x\n\nFrom here\n")
             process.end(status)
             self.assertIs(self.successResultOf(asking), answer)
         asking = wanted(self.message)

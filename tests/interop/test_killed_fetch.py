@@ -114,6 +114,35 @@ class EachStepTests(KilledCase):
         """
         self.assertGreater(self.kill_at_each("mbox"), 30)
 
+    def test_agent(self):
+        """
+        A delivery agent gets each message at least once, and whole.
+        """
+        expected = sorted(map(models.canonical, MESSAGES.values()))
+        doubled = 0
+        for at in range(1, 1000):
+            fetcher = self.fetcher("mda")
+            agent = "cat > got.$$ && mv got.$$ mail.$$"
+            to = fetcher.arguments.index("mda:mail")
+            fetcher.arguments[to] = f"mda:{agent}"
+            killed = fetcher.start(command=SUICIDE + START, KILLED_AT=str(at))
+            _, errors = killed.communicate(timeout=60)
+            self.assertIn(killed.returncode, (0, -9), errors)
+            fetcher.run()
+            found = [
+                models.canonical(path.read_bytes())
+                for path in fetcher.home.glob("mail.*")
+            ]
+            self.assertTrue(sorted(set(found)) == expected, at)
+            doubled += len(found) - len(expected)
+            left = list((self.server.maildir(b"alice") / "new").iterdir())
+            self.assertEqual(left, [], at)
+            if killed.returncode == 0:
+                break
+        self.assertGreater(at, 20)
+        # Nothing less can be promised.
+        self.assertGreater(doubled, 0)
+
 
 class AnyTimeTests(KilledCase):
     """
