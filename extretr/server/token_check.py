@@ -139,12 +139,14 @@ class _Command(ProcessProtocol):
 
     def kill(self) -> None:
         """
-        End the command.
+        End the command, and wait for nothing that it has begun.
         """
         try:
             self.transport.signalProcess("KILL")
         except ProcessExitedAlready:
             pass
+        # What the shell has begun lives on, and has its output open.
+        self.transport.loseConnection()
 
     def processEnded(self, reason: Failure) -> None:
         if self.ended.called:

@@ -26,6 +26,9 @@ class Process:
         self.arguments = arguments
         self.input = b""
         self.over = False
+        self.signal = None
+        #: Whether what the command began has its pipes open still.
+        self.held = False
         protocol.makeConnection(self)
 
     def write(self, octets):
@@ -37,7 +40,17 @@ class Process:
     def signalProcess(self, name):
         if self.over:
             raise ProcessExitedAlready
-        self.end(None, name)
+        self.over = True
+        self.signal = name
+        if not self.held:
+            self.end(None, name)
+
+    def loseConnection(self):
+        """
+        Close the pipes: nothing more is waited for.
+        """
+        if self.held:
+            self.end(None, self.signal)
 
     def end(self, status, signal=None, output=b""):
         self.over = True
@@ -140,6 +153,18 @@ class TokenCommandTests(SynchronousTestCase):
         self.reactor.advance(1)
         self.assertTrue(self.reactor.processes[0].over)
         self.failureResultOf(asked, LoginUnavailable)
+        self.flushLoggedErrors()
+
+    def test_timeOutOfOthers(self):
+        """
+        What such a one has begun, and what lives on after it, keeps nobody waiting.
+        """
+        for over in (False, True):
+            asked = self.ask()
+            process = self.reactor.processes[-1]
+            process.held, process.over = True, over
+            self.reactor.advance(TIME_OUT)
+            self.failureResultOf(asked, LoginUnavailable)
         self.flushLoggedErrors()
 
     def test_hungUp(self):
