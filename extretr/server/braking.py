@@ -199,7 +199,9 @@ class BrakesMixin(AuthMixin):
         """
         Take the password, and log in.
         """
-        self._noteTried(self._userIs or b"", b" ".join(words))
+        if self._userIs is not None:
+            # What is refused without a look must not stand for a later login.
+            self._noteTried(self._userIs, b" ".join(words))
         super().do_PASS(*words)
 
     def _noteTried(self, user: bytes, password: bytes) -> None:

@@ -263,6 +263,20 @@ class LoginTests(BrakesTestCase):
         self.clock.advance(0.01)
         self.assertEqual(self.transport.value(), WELCOME)
 
+    def test_withoutUser(self):
+        """
+        A PASS that has no user makes no two later guesses look like the same one.
+        """
+        self.attributes = {"apop": True}
+        self.connect()
+        for delay in (0, *DELAYS[:2]):
+            self.assertIn(b"USER required", self.send(b"PASS x\r\n"))
+            self.assertEqual(
+                self.send(b"APOP alice wrong\r\n"), b"" if delay else FAILED
+            )
+            self.clock.advance(delay)
+        self.assertEqual(self.brakes.begin("192.0.2.1"), DELAYS[2])
+
     def test_tooMany(self):
         """
         A login too many of an address is refused at once, and may be tried again.
