@@ -178,7 +178,8 @@ class BrakesMixin(AuthMixin):
         self._due = None
         if self._over or self.mbox is not None:
             return
-        if self.blocked is not None and not self._takesLines():
+        busy = self.blocked is not None and not self._takesLines()
+        if busy and self._transfer is None:
             # It waits for us: for a thread, for its delay, for the maildrop.
             self._due = self._later(1.0, self._loginDue)
             return

@@ -18,6 +18,7 @@ from extretr.server.braking import stand_in
 from extretr.server.entering import BrakedRealm, counted
 from extretr.server.limits import Brakes, Limits
 from extretr.server.meter import Meter
+from extretr.server.output import Output
 from extretr.server.penalties import DELAYS
 from extretr.server.turned_away import TurnedAway
 from tests.server.dialogue import DialogueTestCase, ListMailbox
@@ -440,6 +441,16 @@ class StrangerTests(BrakesTestCase):
         self.assertEqual(self.transport.value(), WELCOME)
         self.clock.advance(100)
         self.assertFalse(self.transport.disconnecting)
+
+    def test_timeOfOutput(self):
+        """
+        It goes on while the peer does not read what it has asked for.
+        """
+        self.patch(Output, "isClogged", lambda output: True)
+        self.session.dataReceived(b"CAPA\r\n")
+        self.assertIsNotNone(self.session.blocked)
+        self.clock.advance(self.attributes["loginTimeOut"])
+        self.assertEqual(self.session.ending, "no login in time")
 
     def test_loggedIn(self):
         """
