@@ -3,14 +3,15 @@ The SASL mechanisms that a session may offer, each as the conversation that it i
 """
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.mail.pop3 import POP3Error
 
-from extretr.errors import BadExchange
+from extretr.errors import BadExchange, Refusal
 from extretr.sasl.errors import NotAuthorized
 from extretr.sasl.scram import ScramServer
 from extretr.sasl.server import (
@@ -73,11 +74,12 @@ async def _bearer(talk: Conversation) -> None:
     async def check() -> Any:
         try:
             return await maybeDeferred(talk.check, credentials)
-        except (LoginFailed, POP3Error):
+        except (LoginFailed, POP3Error) as refused:
             # The client has to answer before it may be refused, whatever it says
-            # (RFC 7628, section 3.2.3).
-            await talk.ask(token_refused(talk.name))
-            raise
+            # (RFC 7628, section 3.2.3).  Nor does hanging up undo the refusal.
+            with suppress(Refusal, CancelledError):
+                await talk.ask(token_refused(talk.name))
+            raise refused
 
     await talk.logIn(user, lambda: Deferred.fromCoroutine(check()))
 

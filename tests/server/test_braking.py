@@ -4,7 +4,11 @@
 
 from base64 import b64encode
 
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.checkers import (
+    ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
+from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,6 +19,7 @@ from twisted.mail.interfaces import IMailboxPOP3
 from zope.interface import implementer
 
 from extretr.server.braking import stand_in
+from extretr.server.credentials import IBearerToken
 from extretr.server.entering import BrakedRealm, counted
 from extretr.server.limits import Brakes, Limits
 from extretr.server.meter import Meter
@@ -74,6 +79,18 @@ class Realm:
 
     def logout(self):
         self.out += 1
+
+
+@implementer(ICredentialsChecker)
+class NoTokens:
+    """
+    Refuses all tokens.
+    """
+
+    credentialInterfaces = (IBearerToken,)
+
+    def requestAvatarId(self, credentials):
+        raise UnauthorizedLogin
 
 
 class BrakesTestCase(DialogueTestCase):
@@ -277,6 +294,23 @@ class LoginTests(BrakesTestCase):
             )
             self.clock.advance(delay)
         self.assertEqual(self.brakes.begin("192.0.2.1"), DELAYS[2])
+
+    def test_refusedToken(self):
+        """
+        A token that was refused counts, however its exchange is ended.
+        """
+        self.portal = Portal(self.realm, [NoTokens()])
+        self.attributes = {"requireTLS": False}
+        for number, end in enumerate((b"AQ==", b"*", b"?", b"A" * 13000, None)):
+            self.connect(f"192.0.2.{10 + number}")
+            said = b64encode(b"user=bob\1auth=Bearer bad\1\1")
+            asked = self.send(b"AUTH XOAUTH2 " + said + b"\r\n")
+            self.assertTrue(asked.startswith(b"+ "), asked)
+            if end is None:
+                self.lose()
+            else:
+                self.assertEqual(self.send(end + b"\r\n"), FAILED)
+            self.assertEqual(self.brakes.begin(f"192.0.2.{10 + number}"), DELAYS[0])
 
     def test_tooMany(self):
         """
