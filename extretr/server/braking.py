@@ -24,6 +24,9 @@ from extretr.server.turned_away import TurnedAway
 #: Makes what stands for a password: of no use in another process, nor to guess by.
 _KEY = secrets.token_bytes(32)
 
+#: Seconds in which a peer that was turned away has to be gone.
+LEAVES_IN = 10.0
+
 #: Commands that clients pipeline by the thousand, and whose answers cost more than
 #: they do.
 _OF_MESSAGES = frozenset({b"RETR", b"TOP", b"DELE", b"LIST", b"UIDL"})
@@ -140,6 +143,9 @@ class BrakesMixin(AuthMixin):
         if not self._over:
             self.failResponse(reply)
             self._finish(TURNED_AWAY)
+            # TLS takes the reply after its handshake only, and nobody counts them.
+            self._strangerNoMore()
+            self._due = self._later(LEAVES_IN, self._abort, TURNED_AWAY)
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Any = None) -> None:
@@ -186,12 +192,12 @@ class BrakesMixin(AuthMixin):
         self.meter.refused("time to log in")
         self._abort("no login in time")
 
-    def _later(self, seconds: float, function: Callable[[], object]) -> Any:
-        return self.callLater(seconds, function)  # type: ignore[attr-defined]
+    def _later(self, seconds: float, function: Callable[..., object], *of: Any) -> Any:
+        return self.callLater(seconds, function, *of)  # type: ignore[attr-defined]
 
     def _strangerNoMore(self) -> None:
         due, self._due = self._due, None
-        if due is not None:
+        if due is not None and due.active():
             due.cancel()
 
     # Logins

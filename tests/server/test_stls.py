@@ -12,6 +12,8 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
+from extretr.server.braking import LEAVES_IN
+from extretr.server.limits import Brakes, Limits
 from extretr.server.protocol import ExtendedPOP3
 from extretr.server.tls import ServerTLS
 from tests.certificates import Authority, for_loopback
@@ -31,6 +33,15 @@ class Naive(ExtendedPOP3):
 
     def _forgetClear(self):
         pass
+
+
+class Full(ExtendedPOP3):
+    """
+    A session that finds no room.
+    """
+
+    brakes = Brakes(Limits(logins_per_address=1), lambda: 0.0)
+    brakes.begin("192.0.2.7")
 
 
 class TLSCase(SynchronousTestCase):
@@ -395,6 +406,19 @@ class HandshakeTests(TLSCase):
         self.assertEqual([transport.aborted for _, transport in begun], [True] * 2)
         for session, _ in begun:
             self.assertEqual(session.ending, "the TLS handshake took too long")
+
+    def test_turnedAway(self):
+        """
+        Who is turned away, and counted no more, is soon gone, handshake or none.
+        """
+        self.protocol = Full
+        before = self.clock.getDelayedCalls()
+        session, transport = self.implicit()
+        self.assertEqual(session.ending, "turned away")
+        self.clock.advance(LEAVES_IN)
+        self.assertTrue(transport.aborted)
+        session.connectionLost(None)
+        self.assertEqual(self.clock.getDelayedCalls(), before)
 
     def test_done(self):
         """
