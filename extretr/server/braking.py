@@ -92,6 +92,8 @@ class BrakesMixin(AuthMixin):
     #: Commands that may come at once just now, and when that was.
     _allowance: float | None = None
     _allowedAt = 0.0
+    #: What the next command waits for, or waited for, since others came too fast.
+    _slowed: "Deferred[None] | None" = None
 
     # Capabilities
 
@@ -185,7 +187,8 @@ class BrakesMixin(AuthMixin):
         if self._over or self.mbox is not None:
             return
         busy = self.blocked is not None and not self._takesLines()
-        if busy and self._transfer is None:
+        slowed = self._slowed is not None and self._pending is self._slowed
+        if busy and not slowed and self._transfer is None:
             # It waits for us: for a thread, for its delay, for the maildrop.
             self._due = self._later(1.0, self._loginDue)
             return
@@ -304,4 +307,5 @@ class BrakesMixin(AuthMixin):
         self._allowedAt = now
         if self._allowance < 0 and self.blocked is None and not self._over:
             self.meter.refused("command rate")
-            self._hold(self._sleep(-self._allowance / self.commandRate))
+            self._slowed = self._sleep(-self._allowance / self.commandRate)
+            self._hold(self._slowed)

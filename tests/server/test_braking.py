@@ -486,6 +486,17 @@ class StrangerTests(BrakesTestCase):
         self.clock.advance(self.attributes["loginTimeOut"])
         self.assertEqual(self.session.ending, "no login in time")
 
+    def test_timeOfTheRate(self):
+        """
+        It goes on while commands wait for having come too fast.
+        """
+        self.session.commandRate = self.session.commandBurst = 1
+        self.send(b"CAPA\r\n" * 100)
+        for _ in range(self.attributes["loginTimeOut"]):
+            self.assertFalse(self.transport.disconnecting)
+            self.clock.advance(1)
+        self.assertEqual(self.session.ending, "no login in time")
+
     def test_loggedIn(self):
         """
         Who has logged in may stay.
