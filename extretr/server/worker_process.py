@@ -81,6 +81,7 @@ class Worker(ProcessProtocol):
 
     def _servesNow(self) -> None:
         self.serves = True
+        self._unanswered = 0
         self._log.info(
             "worker {number} (process {pid}) serves",
             number=self.number,
@@ -93,8 +94,8 @@ class Worker(ProcessProtocol):
             self._log.error("worker {number} hangs: killed", number=self.number)
             self.kill()
             return
+        self._unanswered += 1
         if self.serves:
-            self._unanswered += 1
             self.link.ping().addCallback(self._answered)
 
     def _answered(self, _: object) -> None:

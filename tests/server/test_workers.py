@@ -233,6 +233,19 @@ class WorkersTests(SynchronousTestCase):
                 lives.pinged.callback(None)
         self.assertEqual((lives.signals, hangs.signals), ([], ["KILL"]))
 
+    def test_neverServes(self):
+        """
+        One that hangs before it serves is killed too, and one that took long is not.
+        """
+        slow, hangs = self.processes
+        with capturedLogs():
+            self.reactor.pump([LOOK] * (MISSED_LOOKS - 1))
+            self.serve(slow)
+            for _ in range(2):
+                self.reactor.advance(LOOK)
+                slow.pinged.callback(None)
+        self.assertEqual((slow.signals, hangs.signals), ([], ["KILL"]))
+
     def test_log(self):
         """
         What a worker logs is logged, with its number; what it says besides, too.
