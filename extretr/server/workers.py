@@ -94,19 +94,28 @@ class Workers(Service):
             return
         worker = Worker(number, self._reactor, BrakesDesk(self._brakes), self._ended)
         worker.whenServing = self._serves
+        try:
+            process = self._linked(worker)
+        except OSError as error:
+            self._again(worker, f"cannot be started ({error.strerror})")
+            return
+        self._workers[number] = worker
+        process.write(self._configuration(self._ports))
+        process.closeStdin()
+
+    def _linked(self, worker: Worker) -> Any:
+        """
+        Begin the process of a worker, with a link to it.
+
+        Raises:
+            OSError: where it cannot be, as with too many open files.
+        """
         ours, theirs = socket.socketpair()
         with ours, theirs:
             self._reactor.adoptStreamConnection(
                 ours.fileno(), socket.AF_UNIX, _Factory(worker.link)
             )
-            try:
-                process = self._spawn(worker, theirs.fileno())
-            except OSError as error:
-                self._again(worker, f"cannot be started ({error.strerror})")
-                return
-        self._workers[number] = worker
-        process.write(self._configuration(self._ports))
-        process.closeStdin()
+            return self._spawn(worker, theirs.fileno())
 
     def _spawn(self, worker: Worker, link: int) -> Any:
         descriptors: dict[int, Any] = {0: "w", 1: "r", 2: "r", LINK: link}

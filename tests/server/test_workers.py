@@ -2,6 +2,8 @@
 `extretr.server.workers` and `extretr.server.worker_process`: keeping workers running.
 """
 
+import socket
+
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -172,6 +174,28 @@ class WorkersTests(SynchronousTestCase):
         self.refusal = None
         self.reactor.advance(2 * PAUSE)
         self.assertEqual(len(self.processes), 3)
+
+    def test_noDescriptors(self):
+        """
+        So is one for which there is no pair of sockets, or none that is taken.
+        """
+
+        def refuse(*arguments):
+            raise OSError(24, "Too many open files")
+
+        for owner, name in (
+            (socket, "socketpair"),
+            (self.reactor, "adoptStreamConnection"),
+        ):
+            count = len(self.processes)
+            self.end(self.processes[-1])
+            patch = self.patch(owner, name, refuse)
+            with capturedLogs() as events:
+                self.reactor.advance(LONGEST_PAUSE)
+            self.assertIn("(Too many open files)", formatEvent(events[0]))
+            patch.restore()
+            self.reactor.advance(LONGEST_PAUSE)
+            self.assertEqual(len(self.processes), count + 1)
 
     def test_told(self):
         """
