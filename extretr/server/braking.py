@@ -6,6 +6,7 @@ and for how long a stranger may stay.
 import hashlib
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.cred.error import LoginFailed
@@ -147,7 +148,7 @@ class BrakesMixin(AuthMixin):
             self._finish(TURNED_AWAY)
             # TLS takes the reply after its handshake only, and nobody counts them.
             self._strangerNoMore()
-            self._due = self._later(LEAVES_IN, self._abort, TURNED_AWAY)
+            self._due = self._later(LEAVES_IN, partial(self._abort, TURNED_AWAY))
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Any = None) -> None:
@@ -195,8 +196,8 @@ class BrakesMixin(AuthMixin):
         self.meter.refused("time to log in")
         self._abort("no login in time")
 
-    def _later(self, seconds: float, function: Callable[..., object], *of: Any) -> Any:
-        return self.callLater(seconds, function, *of)  # type: ignore[attr-defined]
+    def _later(self, seconds: float, function: Callable[[], object]) -> Any:
+        return self.callLater(seconds, function)  # type: ignore[attr-defined]
 
     def _strangerNoMore(self) -> None:
         due, self._due = self._due, None

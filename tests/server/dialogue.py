@@ -87,7 +87,8 @@ class DialogueTestCase(SynchronousTestCase):
     def makeSession(self):
         session = self.protocol()
         session.clock = self.clock
-        session.callLater = self.clock.callLater
+        # As stock has it: with no arguments for the function.
+        session.callLater = lambda period, func: self.clock.callLater(period, func)
         session.schedule = lambda steps: list(steps) and None
         session.magic = b"<magic@host>"
         return session
