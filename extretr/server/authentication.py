@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.mail import pop3
 
 from extretr.errors import BadExchange, ExchangeCancelled, NotBase64, ResponseTooLong
 from extretr.sasl.binding import bindings_of
@@ -70,9 +69,7 @@ class AuthMixin(LoginMixin):
         """
         Log in at the portal by other credentials than name and password.
         """
-        # Slow checks have their turn by address.
-        credentials.address = self.address
-        return self.portal.login(credentials, self.session, pop3.IMailbox)
+        return self._logInAt(self.portal, credentials)
 
     def _challengers(self) -> Mapping[bytes, Callable[[], Any]]:
         """

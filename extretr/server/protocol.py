@@ -298,10 +298,7 @@ class ExtendedPOP3(ExtendedRETRMixin, pop3.POP3):
         """
         if self.portal is None:
             raise UnauthorizedLogin
-        credentials: Any = UsernamePassword(user, password)
-        # Slow checks have their turn by address.
-        credentials.address = self.address
-        return self.portal.login(credentials, self.session, pop3.IMailbox)
+        return self._logInAt(self.portal, UsernamePassword(user, password))
 
 
 class ExtendedVirtualPOP3(ExtendedRETRMixin, protocols.VirtualPOP3):
@@ -324,5 +321,4 @@ class ExtendedVirtualPOP3(ExtendedRETRMixin, protocols.VirtualPOP3):
         """
         credentials.username, domain = self.lookupDomain(credentials.username)
         service: Any = self.service
-        portal = service.lookupPortal(domain)
-        return portal.login(credentials, self.session, pop3.IMailbox)
+        return self._logInAt(service.lookupPortal(domain), credentials)

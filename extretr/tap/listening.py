@@ -74,11 +74,29 @@ def _endpoint(option: str, description: str, inner: str, ports: Any) -> Any:
         return ports
     if inner.startswith(("tcp:", "ssl:")) and ":backlog=" not in inner:
         inner += f":backlog={BACKLOG}"
+    return parse_endpoint(option, inner, ports, description)
+
+
+def parse_endpoint(
+    option: str, inner: str, reactor: Any, description: str | None = None
+) -> Any:
+    """
+    Give an endpoint as Twisted parses it.
+
+    Args:
+        option: that names it.
+        inner: what is parsed.
+        reactor: listens.
+        description: what was given, where it is not just that.
+
+    Raises:
+        SystemExit: with one line, where it is none.
+    """
     try:
-        return serverFromString(ports, inner)
+        return serverFromString(reactor, inner)
     except Exception as error:
         raise SystemExit(
-            f"extretr: {option} {description}: {_why_not(inner, error)}"
+            f"extretr: {option} {description or inner}: {_why_not(inner, error)}"
         ) from None
 
 

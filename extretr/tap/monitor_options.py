@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from extretr.server.meter import Meter
 from extretr.server.service import Listener
+from extretr.tap.listening import parse_endpoint
 from extretr.tap.one_line import OneLineOptions
 
 #: By which the library finds the folder that processes count in.
@@ -54,10 +54,8 @@ class MonitorOptions(OneLineOptions):
         if self["check"]:
             if not self["mail"]:
                 raise usage.UsageError("--check needs --mail KIND:PATH")
-            twistd = getattr(getattr(self, "parent", None), "parent", None)
-            if twistd is not None:
-                # It may run beside the server whose configuration it checks.
-                twistd["pidfile"] = ""
+            # It may run beside the server whose configuration it checks.
+            self.twistd["pidfile"] = ""
         if self["metrics"]:
             try:
                 import prometheus_client  # noqa: F401
@@ -105,8 +103,7 @@ class Monitor:
         from extretr.server.metrics import registry_of_workers
 
         folder = self.folder = tempfile.mkdtemp(prefix="extretr-metrics-")
-        twistd = getattr(getattr(self._run, "parent", None), "parent", None) or {}
-        uid, gid = (twistd.get(name) for name in ("uid", "gid"))
+        uid, gid = (self._run.twistd.get(name) for name in ("uid", "gid"))
         if uid is not None or gid is not None:
             # Workers have given up their privileges.
             os.chown(folder, -1 if uid is None else uid, -1 if gid is None else gid)
@@ -157,12 +154,7 @@ def endpoint_of(run: Any, reactor: Any) -> Any:
     Raises:
         SystemExit: with one line, where it is none.
     """
-    description = run["metrics"]
-    try:
-        return serverFromString(reactor, description)
-    except Exception as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise SystemExit(f"extretr: --metrics {description}: {why}") from None
+    return parse_endpoint("--metrics", run["metrics"], reactor)
 
 
 def listening(listeners: Sequence[Listener]) -> dict[str, Callable[[], bool]]:

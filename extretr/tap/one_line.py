@@ -4,6 +4,7 @@ Options of twistd plugins whose errors are one line.
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.python import usage
 
@@ -17,6 +18,14 @@ class OneLineOptions(usage.Options):
 
     #: The command whose help tells more.
     command = "run"
+
+    @property
+    def twistd(self) -> Any:
+        """
+        The options of twistd itself; empty where it does not parse these.
+        """
+        twistd = getattr(getattr(self, "parent", None), "parent", None)
+        return {} if twistd is None else twistd
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """

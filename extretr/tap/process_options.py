@@ -40,8 +40,7 @@ class ProcessOptions(OneLineOptions):
             UsageError: with one line that says what to do.
         """
         super().postOptions()
-        twistd = getattr(getattr(self, "parent", None), "parent", None) or {}
-        if not self["mail"] and (twistd.get("uid") or twistd.get("gid")):
+        if not self["mail"] and (self.twistd.get("uid") or self.twistd.get("gid")):
             # The sample maildrop is made, and owned, by who starts the server.
             raise usage.UsageError("--uid and --gid need --mail")
         self["workers"] = count_of("--workers", self["workers"], 1, MOST_WORKERS)

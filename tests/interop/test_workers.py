@@ -100,6 +100,20 @@ class WorkersTests(SynchronousTestCase):
             kept.append(wire)
         raise AssertionError("the connections do not spread")
 
+    def contend(self, server):
+        """
+        Log in at a worker, and then at another; give the refusal of that login, which
+        succeeds once the first session has ended.
+        """
+        first = self.connect(server).login()
+        second = self.connect(server, but=self.pid_of(first))
+        second.command(b"USER alice")
+        second.socket.sendall(b"PASS secret\r\n")
+        refusal = second.line()
+        first.command(b"QUIT")
+        second.login()
+        return refusal
+
     def test_spread(self):
         """
         All workers take connections, and what they log is in the one log.
@@ -147,13 +161,7 @@ class WorkersTests(SynchronousTestCase):
         from a login in the other while its peer lives.
         """
         server = self.server("--takeover-after", "3")
-        first = self.connect(server).login()
-        second = self.connect(server, but=self.pid_of(first))
-        second.command(b"USER alice")
-        second.socket.sendall(b"PASS secret\r\n")
-        self.assertIn(b"[IN-USE]", second.line())
-        first.command(b"QUIT")
-        second.login()
+        self.assertIn(b"[IN-USE]", self.contend(server))
 
     def test_limits(self):
         """
@@ -176,13 +184,7 @@ class WorkersTests(SynchronousTestCase):
         So do those of a user.
         """
         server = self.server("--max-per-user", "1", "--takeover-after", "60")
-        first = self.connect(server).login()
-        second = self.connect(server, but=self.pid_of(first))
-        second.command(b"USER alice")
-        second.socket.sendall(b"PASS secret\r\n")
-        self.assertIn(b"too many", second.line())
-        first.command(b"QUIT")
-        second.login()
+        self.assertIn(b"too many", self.contend(server))
 
     def test_penalties(self):
         """
