@@ -74,10 +74,13 @@ class FetchCase(SynchronousTestCase):
         dry_run=False,
         wanted=None,
         stopping=False,
+        back_off=lambda _: 1.0,
         **policy,
     ):
         """
         Fetch all, with the arguments of `Policy`; give the `Work`.
+
+        Between connections it waits for a second, or as *back_off* has it.
 
         With *stopping*, it is stopped as soon as nothing happens by itself.
         """
@@ -105,7 +108,7 @@ class FetchCase(SynchronousTestCase):
                 wanted=wanted,
                 dry_run=dry_run,
             )
-            fetch = Fetch(connector, self.work, clock, attempts, lambda _: 1.0)
+            fetch = Fetch(connector, self.work, clock, attempts, back_off)
             running = fetch.run()
             if stopping:
                 self.network.pump()

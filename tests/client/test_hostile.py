@@ -488,6 +488,24 @@ class RefusingTests(HostileCase):
             self.assertDelivered(*self.messages.values())
             self.assertEqual(len(self.said(events.Cut)), 3)
 
+    def test_longerWaits(self):
+        """
+        It waits longer each time, to a minute and a little; no two clients alike.
+        """
+        waits = []
+        for _ in range(2):
+            self.setUp()
+            self.refusing("PASS", b"[IN-USE] you again", times=20)
+            self.fetch(attempts=0, back_off=None)
+            waits.append([one.wait for one in self.said(events.Cut)])
+        for one, other in zip(*waits, strict=True):
+            self.assertNotEqual(one, other)
+        for each in waits:
+            self.assertEqual(len(each), 20)
+            self.assertTrue(1 <= each[0] < 4, each)
+            self.assertGreater(each[8], each[0] * 4)
+            self.assertTrue(all(50 < one < 70 for one in each[15:]), each)
+
     def test_loginDelay(self):
         """
         It waits for as long as the server says that it must.

@@ -385,6 +385,22 @@ class OurServerTests(FetchCase):
                 found = in_maildir(disk / "mail")
             self.assertTrue(found == CANONICAL)
 
+    def test_noSecret(self):
+        """
+        The password is in nothing that is printed or kept, whether it is right or not.
+        """
+        for status, password in ((0, "secret"), (77, "hunter2")):
+            fetcher = self.fetcher(self.server)
+            mine = ("--passwordeval", f"echo {password}")
+            # Also what the fetcher would say of a mistake.
+            process = fetcher.start("--json", *mine, PYTHONDEVMODE="1")
+            said = b"".join(process.communicate(timeout=60))
+            self.assertEqual(process.returncode, status, said)
+            kept = (fetcher.home / "state").rglob("*")
+            said += b"".join(each.read_bytes() for each in kept if each.is_file())
+            self.assertGreater(len(said), 5000)
+            self.assertNotIn(password.encode(), said)
+
     def test_filter(self):
         """
         The filter sees the header, and leaves what it does not want.
@@ -415,11 +431,14 @@ class OurServerTests(FetchCase):
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
         )
+        said = b""
         for line in service.stdout:
+            said += line
             if b"messages delivered" in line:
                 break
         service.terminate()
-        service.communicate()
+        said += service.communicate()[0]
+        self.assertNotIn(b"secret", said)
         # twistd ends by the signal that it was sent.
         self.assertEqual(service.returncode, -15)
         self.assertFetched(fetcher)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from extretr.cli import parser
 from tests.interop import ROOT, program, suite_of
 from tests.interop.running import PATIENCE, RunningServer
 from tests.interop.test_chaos import Wire
@@ -117,6 +118,30 @@ class SystemdTests(SynchronousTestCase):
                 timeout=PATIENCE,
             )
             self.assertEqual((run.returncode, run.stderr), (0, ""), run)
+
+    def test_fetchUnits(self):
+        """
+        Nor with the fetcher's, which are units of a user.
+        """
+        names = ("extretr-fetch.service", "extretr-fetch.timer")
+        command = "%h/.local/bin/extretr"
+        for name in names:
+            unit = (ROOT / "docs" / "deploy" / name).read_text("utf-8")
+            self.assertEqual(command in unit, name.endswith("service"))
+            (self.folder / name).write_text(unit.replace(command, sys.executable))
+        run = subprocess.run(
+            [program("systemd-analyze"), "--user", "--no-pager", "verify", *names],
+            cwd=self.folder,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(self.folder)},
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=PATIENCE,
+        )
+        self.assertEqual((run.returncode, run.stderr), (0, ""), run)
+        unit = (self.folder / names[0]).read_text("utf-8")
+        words = re.search(r"^ExecStart=\S+ (.*)$", unit, re.MULTILINE)[1].split()
+        self.assertEqual(parser().parse_args(words).command, "fetch")
 
     def test_command(self):
         """
