@@ -1,5 +1,5 @@
 """
-Benchmarks of the fetcher: bad links, memory, rate, and mpop beside it.
+Benchmarks of the fetcher: bad links, memory, rate, remembered ids, mpop beside it.
 
 usage: python -m tests.benchmarks.fetch [--smoke] [--mpop] [--folder DIR]
 
@@ -19,6 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from extretr.client.journal import WHOLE, Done, Journal
+from extretr.client.maildrop import Entry
+from extretr.client.plan import plan
+from extretr.client.work import Policy
 from tests.benchmarks.__main__ import MIB, attachment, small
 from tests.interop.fetching import START
 from tests.interop.relay import Relay
@@ -147,6 +151,28 @@ def large(folder, smoke):
     print(f"difference: {(memory[size] - memory[1]) / MIB:+.1f} MiB")
 
 
+def remembered(folder, smoke):
+    """
+    Print the time that it takes to read what is remembered, and to compare it.
+    """
+    count = 1000 if smoke else 100_000
+    place = Path(folder) / "remembered"
+    names = [b"%08d.M%dP1.mail.example.org" % (one, one) for one in range(count)]
+    with Journal(place, time.time) as journal:
+        journal.settle([Done(name, WHOLE, 4096) for name in names], [])
+    entries = [Entry(index, name, 4096) for index, name in enumerate(names)]
+    taken = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        with Journal(place, time.time) as journal:
+            made = plan(entries, journal.delivered(), (), Policy(), time.time())
+        taken.append(time.perf_counter() - begun)
+        if made.todo:
+            raise SystemExit("what is remembered would be fetched again")
+    seconds = statistics.median(taken)
+    print(f"{count:,} remembered ids: {seconds:.2f} s to read and compare", flush=True)
+
+
 def quiet(folder, port):
     """
     Fetch without a word, as mpop does; give the seconds and the Maildir.
@@ -232,6 +258,7 @@ def main():
         if not options.mpop:
             bad_links(folder, options.smoke)
             large(folder, options.smoke)
+            remembered(folder, options.smoke)
         beside_mpop(folder, options.smoke)
 
 
