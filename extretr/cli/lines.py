@@ -141,8 +141,9 @@ def _finished(event: events.Finished) -> str | None:
 
 
 def _wanted(event: events.Wanted) -> str:
-    text = f"would {event.action} message {event.number}, {decimal(event.size)}"
-    if event.held:
+    action = "fetch the header of" if event.action == "header" else event.action
+    text = f"would {action} message {event.number}, {decimal(event.size)}"
+    if event.held and event.action == "fetch":
         percent = 100 * event.held // max(event.size, 1)
         text += f", resumed at {percent} %"
     return f"{text}, {_name(event.unique_id)}"

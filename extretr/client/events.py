@@ -49,7 +49,8 @@ class Listed(Event):
     The maildrop has been looked through.
     """
 
-    #: Messages in it, and those of them to be fetched, with their octets.
+    #: Messages in it, and those of them to be fetched; the octets of these, but for
+    #: those whose header alone is.
     messages: int
     new: int
     octets: int
@@ -62,13 +63,14 @@ class Listed(Event):
 @dataclass(frozen=True, kw_only=True)
 class Wanted(Event):
     """
-    A message would be fetched, or deleted: said by a dry run.
+    What would be done with a message: said by a dry run.
     """
 
     unique_id: bytes
     number: int
     size: int
     held: int
+    #: "fetch", "header" (fetch that alone) or "delete".
     action: str
 
 

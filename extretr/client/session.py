@@ -114,12 +114,13 @@ class Session:
         for entry in large:
             why = f"its {entry.size} octets are more than max_size"
             work.tell(Skipped, unique_id=entry.unique_id, why=why)
+        whole = [entry for entry in work.todo if not entry.header_only]
         work.tell(
             Listed,
             messages=len(entries),
             new=len(work.todo),
-            octets=sum(entry.size for entry in work.todo),
-            held=sum(held.get(entry.unique_id, 0) for entry in work.todo),
+            octets=sum(entry.size for entry in whole),
+            held=sum(held.get(entry.unique_id, 0) for entry in whole),
             deletable=len(work.doomed),
         )
 
@@ -140,7 +141,7 @@ class Session:
                     number=entry.index + 1,
                     size=entry.size,
                     held=held.get(entry.unique_id, 0),
-                    action=action,
+                    action="header" if entry.header_only else action,
                 )
 
     # Fetching

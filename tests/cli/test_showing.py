@@ -63,6 +63,9 @@ class LineTests(SynchronousTestCase):
             (events.Wanted(**ONE, unique_id=b"u", number=1, size=100, held=50,
                            action="fetch"),
              "would fetch message 1, 100 bytes, resumed at 50 %, u"),
+            (events.Wanted(**ONE, unique_id=b"u", number=1, size=100, held=50,
+                           action="header"),
+             "would fetch the header of message 1, 100 bytes, u"),
             (FAILED, "no password"),
             (FINISHED, "2 messages delivered, 1.5 kB, 630 bytes saved by resuming"),
         ]:  # fmt: skip

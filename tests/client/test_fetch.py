@@ -108,6 +108,16 @@ class FetchTests(FetchCase):
         self.assertEqual(self.target.messages[3:], [canonical(SHORT[b"uid-3"])])
         self.assertEqual(self.server.messages, {})
 
+    def test_largeTold(self):
+        """
+        Where a header is to do, that is said, and its message is not counted.
+        """
+        self.fetch(dry_run=True, max_size=1000, headers_of_large=True)
+        wanted = self.said(events.Wanted)
+        self.assertEqual([one.action for one in wanted], ["fetch", "fetch", "header"])
+        (listed,) = self.said(events.Listed)
+        self.assertEqual((listed.new, listed.octets), (3, wanted[0].size + 2))
+
     def test_filter(self):
         """
         What the filter does not want by its header is left, and not asked about again.
