@@ -3,6 +3,8 @@ The door for the ``extretr`` command.
 """
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
@@ -38,8 +40,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Run the command and give its exit status.
     """
     options = parser().parse_args(arguments)
-    status: int = options.run(options)
+    status: int = os.EX_OK
+    try:
+        status = options.run(options)
+        sys.stdout.flush()
+    except OSError as error:
+        # Whoever read it has gone, or its disk is full.
+        if status == os.EX_OK:
+            status = os.EX_IOERR
+            print(f"extretr: the output fails: {error.strerror}", file=sys.stderr)
+        _discard_output()
     return status
+
+
+def _discard_output() -> None:
+    """
+    Have Python not try again at its end, and fail with a status of its own.
+    """
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except OSError:
+        # It is no file.
+        pass
 
 
 def _version() -> str:

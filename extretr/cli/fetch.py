@@ -139,6 +139,9 @@ def _duration(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """
     Fetch, and give the exit status.
+
+    Raises:
+        OSError: where all is fetched, but what happened could not be shown.
     """
     from extretr.cli.showing import shower
     from extretr.client.config import ConfigError
@@ -201,11 +204,16 @@ def _fetch(options: argparse.Namespace, accounts: "list[Account]", show: Any) ->
     from extretr.client.run import Run
 
     secrets = Secrets()
+    unshown: list[OSError] = []
 
     def emit(event: "Event") -> None:
         if isinstance(event, Failed) and event.status == os.EX_NOPERM:
             secrets.forget(event.account)
-        show(event)
+        try:
+            show(event)
+        except OSError as error:
+            # Mail is fetched all the same.
+            unshown.append(error)
 
     fetching = Run(
         reactor,
@@ -218,7 +226,10 @@ def _fetch(options: argparse.Namespace, accounts: "list[Account]", show: Any) ->
         options.every,
         options.dry_run,
     )
-    return drive(reactor, fetching)
+    status = drive(reactor, fetching)
+    if unshown and status == os.EX_OK:
+        raise unshown[0]
+    return status
 
 
 def drive(reactor: Any, fetching: Any) -> int:

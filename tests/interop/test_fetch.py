@@ -401,6 +401,28 @@ class OurServerTests(FetchCase):
             self.assertGreater(len(said), 5000)
             self.assertNotIn(password.encode(), said)
 
+    def test_deafOutput(self):
+        """
+        Where nobody reads what it prints, the mail is fetched all the same; the status
+        is 74, and a line says why.
+        """
+        for shown in ("--json", "--attempts=9"):
+            fetcher = self.fetcher(self.server)
+            process = fetcher.start(shown)
+            process.stdout.close()
+            errors = process.stderr.read()
+            process.stderr.close()
+            self.assertEqual(process.wait(60), 74, errors)
+            self.assertEqual(errors, b"extretr: the output fails: Broken pipe\n")
+            self.assertFetched(fetcher)
+        status = Fetcher(self.mktemp(), "x", "x")
+        status.arguments = ["status"]
+        process = status.start()
+        process.stdout.close()
+        self.assertIn(b"the output fails", process.stderr.read())
+        process.stderr.close()
+        self.assertEqual(process.wait(60), 74)
+
     def test_filter(self):
         """
         The filter sees the header, and leaves what it does not want.
