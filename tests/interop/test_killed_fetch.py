@@ -5,6 +5,8 @@
 import os
 import random
 import re
+import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -27,8 +29,9 @@ MESSAGES = {
 
 #: The fetch in which a process kills itself instead of its n-th change of a file.
 SUICIDE = """
-import os, signal
+import faulthandler, os, signal
 
+faulthandler.enable()
 left = int(os.environ["KILLED_AT"])
 
 def killing(function):
@@ -84,15 +87,28 @@ class KilledCase(SynchronousTestCase):
         self.assertEqual(left, [], what)
         self.assertEqual(list((fetcher.state / "partials").iterdir()), [], what)
 
+    def start_killed(self, fetcher, at):
+        """
+        Run a fetch that is killed at its n-th change; tell whether it made as many.
+        """
+        process = fetcher.start(command=SUICIDE + START, KILLED_AT=str(at))
+        try:
+            _, errors = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            # Where it stands is what one has to know.
+            process.send_signal(signal.SIGABRT)
+            _, errors = process.communicate()
+            self.fail(f"{at}: {errors.decode()}\n{self.server.log()}")
+        self.assertIn(process.returncode, (0, -9), errors)
+        return process.returncode != 0
+
     def kill_at_each(self, kind):
         for at in range(1, 1000):
             fetcher = self.fetcher(kind)
-            killed = fetcher.start(command=SUICIDE + START, KILLED_AT=str(at))
-            _, errors = killed.communicate(timeout=60)
-            self.assertIn(killed.returncode, (0, -9), errors)
+            killed = self.start_killed(fetcher, at)
             fetcher.run()
             self.check(fetcher, at)
-            if killed.returncode == 0:
+            if not killed:
                 break
         return at
 
@@ -125,9 +141,7 @@ class EachStepTests(KilledCase):
             agent = "cat > got.$$ && mv got.$$ mail.$$"
             to = fetcher.arguments.index("mda:mail")
             fetcher.arguments[to] = f"mda:{agent}"
-            killed = fetcher.start(command=SUICIDE + START, KILLED_AT=str(at))
-            _, errors = killed.communicate(timeout=60)
-            self.assertIn(killed.returncode, (0, -9), errors)
+            killed = self.start_killed(fetcher, at)
             fetcher.run()
             found = [
                 models.canonical(path.read_bytes())
@@ -137,7 +151,7 @@ class EachStepTests(KilledCase):
             doubled += len(found) - len(expected)
             left = list((self.server.maildir(b"alice") / "new").iterdir())
             self.assertEqual(left, [], at)
-            if killed.returncode == 0:
+            if not killed:
                 break
         self.assertGreater(at, 20)
         # Nothing less can be promised.
