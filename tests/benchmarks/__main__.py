@@ -1,219 +1,106 @@
 """
-The benchmarks: ours and stock Twisted in one run, the same client, medians and ratios.
+The benchmarks: ours beside other servers in one run, medians and ratios.
 
-usage: python -m tests.benchmarks [--smoke]
+usage: python -m tests.benchmarks [CASE ...] [--smoke] [--peers NAMES] [...]
 
-``--smoke`` runs everything on small mail, to see that it runs; its figures say nothing.
+Each server gets the same mail, and the same client; they are measured in turn.
 """
 
 import argparse
-import base64
-import os
-import random
-import statistics
-import subprocess
 import sys
-import time
+from pathlib import Path
 
-from tests.benchmarks.client import Client
-from tests.interop.running import ROOT, RunningServer, environment
+from tests.benchmarks import cases, native
+from tests.benchmarks.bench import FULL, SMOKE, Bench
+from tests.benchmarks.cases import maildrops
+from tests.benchmarks.report import Report
+from tests.benchmarks.servers import PEERS
 
-MIB = 1024 * 1024
+#: What can be measured beside ours.
+BESIDE = ("dovecot", "popa3d", "courier", "mailutils", "stock")
 
 
-def attachment(octets):
+def _names(text):
     """
-    Give an LF message with a base64 attachment of about so many octets.
+    Parse the names of servers.
     """
-    head = b"From: a@example.org\nSubject: large\n\n"
-    block = base64.encodebytes(random.Random(1).randbytes(57 * 14000))
-    return head + block * max(1, octets // len(block))
+    if text == "none":
+        return ()
+    names = BESIDE if text == "all" else text.split(",")
+    unknown = set(names) - set(BESIDE)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
+    return tuple(names)
 
 
-def small(octets):
+def options(arguments):
     """
-    Give an LF message of about so many octets of text.
+    Parse the command line.
     """
-    line = b"All work and no play makes Jack a dull boy, said the postmaster.\n"
-    return b"From: a@example.org\nSubject: small\n\n" + line * (octets // len(line))
-
-
-def resident(pid):
-    """
-    Give the resident memory of a process, in octets.
-    """
-    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-class Stock:
-    """
-    A running stock server.
-    """
-
-    def __init__(self, folder):
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.stock", str(folder)],
-            cwd=ROOT,
-            env=environment(),
-            stdout=subprocess.PIPE,
-        )
-        self.port = int(self._process.stdout.readline())
-
-    def stop(self):
-        self._process.kill()
-        self._process.wait()
-
-
-def side_by_side(title, unit, rounds, measure, ours, theirs):
-    """
-    Measure both in turn, and print medians and the median of the ratios.
-    """
-    pairs = [(measure(ours), measure(theirs)) for _ in range(rounds)]
-    mine = statistics.median(pair[0] for pair in pairs)
-    stock = statistics.median(pair[1] for pair in pairs)
-    ratio = statistics.median(pair[0] / pair[1] for pair in pairs)
-    print(
-        f"{title}: extretr {mine:,.0f} {unit}, stock {stock:,.0f} {unit}, "
-        f"ratio {ratio:.2f}",
-        flush=True,
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description="Measure ours beside other servers.",
     )
+    parser.add_argument(
+        "cases",
+        nargs="*",
+        metavar="CASE",
+        help=f"of {', '.join(cases.ALL)}; all where there is none",
+    )
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="small mail, to see that it runs; its figures say nothing",
+    )
+    parser.add_argument(
+        "--peers",
+        type=_names,
+        default=BESIDE,
+        metavar="NAMES",
+        help=f"beside whom, with commas: {', '.join(BESIDE)}, or none"
+        " (default: all; those of Debian need root)",
+    )
+    parser.add_argument("--rounds", type=int, help="how often each is measured")
+    parser.add_argument(
+        "--million", action="store_true", help="also a maildrop of 1,000,000 messages"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all values")
+    parser.add_argument("--rst", type=Path, metavar="FILE", help="tables for the docs")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="the ratios")
+    given = parser.parse_args(arguments)
+    unknown = set(given.cases) - set(cases.ALL)
+    if unknown:
+        parser.error(f"unknown case: {', '.join(sorted(unknown))}")
+    return given
 
 
-def large_rate(port):
+def main(arguments):
     """
-    Give MB/s of RETR of the first message.
+    Measure, and write what was asked for.
     """
-    with Client(port) as client:
-        begun = time.perf_counter()
-        octets = client.retrieve(b"RETR 1")
-        return octets / (time.perf_counter() - begun) / 1e6
+    given = options(arguments)
+    sizes = SMOKE if given.smoke else FULL
+    if given.rounds:
+        sizes = sizes._replace(rounds=given.rounds, long_rounds=given.rounds)
+    report = Report()
+    if native.loops() is None:
+        report.note("there is no C compiler: the client is in Python, and slow")
+    with Bench(sizes, given.peers, report) as bench:
+        for name, run in cases.ALL.items():
+            if name in given.cases or not given.cases:
+                run(bench)
+        if given.million:
+            maildrops.million(bench)
+    if given.json:
+        report.write_json(given.json)
+    if given.rst:
+        report.write_rst(given.rst)
+    if given.plot:
+        # The only one that needs pygal.
+        from tests.benchmarks.plot import draw
 
-
-def lock_step(count, quickack=True):
-    """
-    Give a measurement of messages a second, one command after the other's answer.
-
-    Without *quickack* the client delays its acknowledgements.
-    """
-
-    def measure(port):
-        with Client(port, quickack) as client:
-            begun = time.perf_counter()
-            for number in range(1, count + 1):
-                client.retrieve(b"RETR %d" % number)
-            return count / (time.perf_counter() - begun)
-
-    return measure
-
-
-def pipelined(count):
-    """
-    Give a measurement of messages a second, all commands sent at once.
-    """
-
-    def measure(port):
-        with Client(port) as client:
-            commands = b"".join(b"RETR %d\r\n" % n for n in range(1, count + 1))
-            begun = time.perf_counter()
-            client.pipeline(commands, count)
-            return count / (time.perf_counter() - begun)
-
-    return measure
-
-
-def first_octet(port, commands, rounds):
-    """
-    Give the median milliseconds until the first octet of each command's response.
-    """
-    times = {command: [] for command in commands}
-    for _ in range(rounds):
-        for command in commands:
-            with Client(port) as client:
-                times[command].append(client.first_octet(command) * 1e3)
-    return {command: statistics.median(each) for command, each in times.items()}
-
-
-def compare_rates(smoke):
-    """
-    Compare large and small messages with stock.
-    """
-    rounds = 1 if smoke else 5
-    with RunningServer() as server:
-        server.deliver(b"alice", b"1.a", attachment((2 if smoke else 256) * MIB))
-        stock = Stock(server.maildir(b"alice"))
-        try:
-            large_rate(server.port)
-            side_by_side(
-                "RETR of a large LF message", "MB/s", rounds, large_rate,
-                server.port, stock.port,
-            )  # fmt: skip
-        finally:
-            stock.stop()
-    count = 50 if smoke else 2000
-    with RunningServer() as server:
-        for number in range(count):
-            server.deliver(b"alice", b"%06d.a" % number, small(4096))
-        stock = Stock(server.maildir(b"alice"))
-        try:
-            for title, measure in (
-                ("4 KiB messages, lock step", lock_step(count)),
-                ("4 KiB messages, pipelined", pipelined(count)),
-                (
-                    "4 KiB messages, delayed ACKs",
-                    lock_step(10 if smoke else 100, quickack=False),
-                ),
-            ):
-                measure(server.port)
-                side_by_side(
-                    title, "messages/s", rounds, measure, server.port, stock.port
-                )
-        finally:
-            stock.stop()
-
-
-def memory_and_offsets(smoke):
-    """
-    Measure memory while a huge message is sent, and the way to a far offset.
-    """
-    with RunningServer() as server:
-        stored = attachment((4 if smoke else 1024) * MIB)
-        size = len(stored) + stored.count(b"\n")
-        server.deliver(b"alice", b"1.a", stored)
-        del stored
-        begun = time.perf_counter()
-        with Client(server.port) as client:
-            client.line_of(b"LIST 1")
-        print(f"measuring it: {time.perf_counter() - begun:.2f} s")
-        idle = resident(server.pid)
-        most = idle
-        with Client(server.port) as client:
-
-            def watch(_):
-                nonlocal most
-                most = max(most, resident(server.pid))
-
-            client.retrieve(b"RETR 1", watch)
-        print(f"memory while it is sent: {(most - idle) / MIB:+.1f} MiB over idle")
-        far = b"RETR 1 %d" % (size - 100)
-        times = first_octet(server.port, [b"RETR 1 0", far], 3 if smoke else 21)
-        for command, milliseconds in times.items():
-            print(f"first octet of {command.decode()}: {milliseconds:.2f} ms")
-        print(f"difference: {times[far] - times[b'RETR 1 0']:+.2f} ms", flush=True)
-
-
-def main():
-    """
-    Run all.
-    """
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("--smoke", action="store_true", help="small mail, quickly")
-    smoke = parser.parse_args().smoke
-    uname = os.uname()
-    print(f"{uname.sysname} {uname.release}, Python {sys.version.split()[0]}")
-    compare_rates(smoke)
-    memory_and_offsets(smoke)
+        draw(report, given.plot)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

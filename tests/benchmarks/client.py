@@ -1,11 +1,25 @@
 """
-A client that costs little: it reads responses and finds their ends.
+A client that costs little: what it times is in C (loops.c), what it checks in Python.
+
+Without a compiler, and under TLS, Python does all.
 """
 
+import hashlib
 import socket
+import ssl
+import struct
 import time
 
+from tests.benchmarks import native
+from tests.benchmarks.native import Failed
+
 END = b"\r\n.\r\n"
+
+#: Seconds after which a server that says nothing is given up.
+PATIENCE = 120
+
+#: Commands that are sent ahead of their responses, where any are.
+WINDOW = 64
 
 
 class Client:
@@ -13,81 +27,161 @@ class Client:
     A session, logged in.
     """
 
-    def __init__(self, port, quickack=True):
+    def __init__(self, port, user=b"alice", tls=False, quickack=True):
+        """
+        Args:
+            quickack: acknowledges at once; otherwise as late as the kernel likes.
+        """
         self._quickack = quickack
         self._buffer = bytearray(1 << 20)
         self._view = memoryview(self._buffer)
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.recv(1000)
-        for command in (b"USER alice", b"PASS secret"):
-            self.line_of(command)
+        # A descriptor that C reads must block; so the kernel has to keep the time.
+        self._socket.settimeout(None)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(
+                socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0)
+            )
+        self._loops = None if tls else native.loops()
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            self._socket = context.wrap_socket(self._socket)
+        self._line()
+        self.line_of(b"USER " + user)
+        #: When PASS was sent.
+        self.entered = time.perf_counter()
+        self.line_of(b"PASS secret")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc_info):
-        if self._socket.fileno() >= 0:
+        if self._socket.fileno() < 0:
+            return
+        try:
             self._socket.sendall(b"QUIT\r\n")
             while self._socket.recv(65536):
                 pass
-            self._socket.close()
+        except OSError:
+            pass
+        self.hang_up()
+
+    def hang_up(self):
+        """
+        Close the connection without a word.
+        """
+        self._socket.close()
 
     def line_of(self, command):
         """
         Send a command, and give its one-line answer.
+
+        Raises:
+            Failed: where it is refused.
         """
         self._socket.sendall(command + b"\r\n")
+        return self._line()
+
+    def _line(self):
         line = b""
         while not line.endswith(b"\r\n"):
-            line += self._socket.recv(1000)
-        assert line.startswith(b"+OK"), line
+            octets = self._socket.recv(1000)
+            if not octets:
+                raise Failed("the connection failed")
+            line += octets
+        if not line.startswith(b"+OK"):
+            raise Failed(line.decode("ascii", "replace").strip())
         return line
 
-    def retrieve(self, command, watch=None):
+    def retrieve(self, command, target=0):
         """
-        Send a command, read its multi-line response, and give its octets.
+        Send a command, read its multi-line response; give its octets, and seconds.
+
+        With a *target* the seconds are those until so many octets have come after the
+        first line, and the connection is closed: the rest is of no interest.
         """
-        self._socket.sendall(command + b"\r\n")
-        octets, tail = 0, b""
-        while tail != END:
+        command += b"\r\n"
+        if self._loops is not None:
+            done = native.response(
+                self._socket.fileno(), command, self._quickack, target
+            )
+        else:
+            done = self._retrieve(command, target)
+        if target:
+            self.hang_up()
+        return done
+
+    def _retrieve(self, command, target):
+        begun = time.perf_counter()
+        self._socket.sendall(command)
+        octets, head, tail = 0, 0, b""
+        while tail != END and not (head and target and octets - head >= target):
             count = self._receive()
+            if not head:
+                head = octets + self._buffer.find(b"\n", 0, count) + 1
+                if self._buffer[:1] != b"+" and not octets:
+                    raise Failed("a refusal")
             octets += count
             tail = (tail + bytes(self._view[max(0, count - 5) : count]))[-5:]
-            if watch is not None:
-                watch(octets)
-        return octets
+        return octets, time.perf_counter() - begun
 
-    def pipeline(self, commands, count):
+    def sequence(self, count, window=1):
         """
-        Send many commands at once, and read that many multi-line responses.
+        Retrieve the first messages, so many commands ahead; give the seconds.
         """
-        self._socket.sendall(commands)
-        seen, carry = 0, b""
+        if self._loops is not None:
+            return native.sequence(
+                self._socket.fileno(), count, window, self._quickack
+            )
+        begun = time.perf_counter()
+        sent, seen, carry = 0, 0, b""
         while seen < count:
-            received = self._receive()
-            octets = carry + bytes(self._view[:received])
+            if sent < count and sent - seen <= window // 2:
+                numbers = range(sent + 1, min(count, seen + window) + 1)
+                self._socket.sendall(b"".join(b"RETR %d\r\n" % n for n in numbers))
+                sent += len(numbers)
+            octets = carry + bytes(self._view[: self._receive()])
             seen += octets.count(END)
             carry = octets[-4:]
+        return time.perf_counter() - begun
 
-    def first_octet(self, command):
+    def blocks(self, command):
         """
-        Give the seconds until the first octet of the body, and hang up.
+        Send a command, and give the octets of its multi-line response, unstuffed.
         """
-        begun = time.perf_counter()
         self._socket.sendall(command + b"\r\n")
-        head = b""
-        while len(head.partition(b"\r\n")[2]) == 0:
-            head += self._socket.recv(100)
-        took = time.perf_counter() - begun
-        # What is left would take long, and is of no interest.
-        self._socket.close()
-        return took
+        rest, first, whole = b"", True, b""
+        while whole[-4:] != b"\n.\r\n":
+            data = rest + self._view[: self._receive()]
+            place = data.rfind(b"\n") + 1
+            # With the end of the line before, all lines are alike.
+            whole, rest = b"\n" + data[:place], data[place:]
+            if first and place:
+                line, _, after = whole[1:].partition(b"\n")
+                if not line.startswith(b"+OK"):
+                    raise Failed(line.decode("ascii", "replace").strip())
+                whole, first = b"\n" + after, False
+            if len(whole) > 1:
+                ended = whole[-4:] == b"\n.\r\n"
+                lines = whole[:-3] if ended else whole
+                yield lines.replace(b"\n.", b"\n")[1:]
+
+    def digest(self, command):
+        """
+        Give the SHA-256 of what the response to a command holds, unstuffed.
+        """
+        digest = hashlib.sha256()
+        for block in self.blocks(command):
+            digest.update(block)
+        return digest.digest()
 
     def _receive(self):
         if self._quickack:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         count = self._socket.recv_into(self._buffer)
         if not count:
-            raise ConnectionError("closed")
+            raise Failed("the connection failed")
         return count

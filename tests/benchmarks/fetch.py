@@ -23,7 +23,7 @@ from extretr.client.journal import WHOLE, Done, Journal
 from extretr.client.maildrop import Entry
 from extretr.client.plan import plan
 from extretr.client.work import Policy
-from tests.benchmarks.__main__ import MIB, attachment, small
+from tests.benchmarks.mail import MIB, attachment, small
 from tests.interop.fetching import START
 from tests.interop.relay import Relay
 from tests.interop.running import RunningServer, environment

@@ -1,14 +1,17 @@
 """
 Stock twisted.mail.pop3.POP3 over a correct mailbox of LF files: what we compare with.
 
-usage: python -m tests.benchmarks.stock MAILDIR
+usage: python -m tests.benchmarks.stock FOLDER [PEM]
+
+FOLDER has a Maildir for each user.  With a certificate there is a second port, with
+TLS from the start.  The ports are printed, one a line.
 """
 
 import os
 import sys
 
 from twisted.cred import checkers, portal
-from twisted.internet import reactor
+from twisted.internet import endpoints, reactor
 from twisted.internet.protocol import ServerFactory
 from twisted.mail import pop3
 from zope.interface import implementer
@@ -17,13 +20,17 @@ from zope.interface import implementer
 @implementer(pop3.IMailbox)
 class Mailbox:
     """
-    A Maildir's new/, with sizes as stock counts them.
+    A Maildir's messages, with sizes as stock counts them.
     """
 
     def __init__(self, folder):
         self._paths = sorted(
-            os.path.join(folder, "new", name)
-            for name in os.listdir(os.path.join(folder, "new"))
+            (
+                os.path.join(folder, place, name)
+                for place in ("cur", "new")
+                for name in os.listdir(os.path.join(folder, place))
+            ),
+            key=os.path.basename,
         )
 
     def listMessages(self, index=None):
@@ -35,7 +42,7 @@ class Mailbox:
         return open(self._paths[index], "rb")
 
     def getUidl(self, index):
-        return os.path.basename(self._paths[index]).encode()
+        return os.path.basename(self._paths[index]).partition(":")[0].encode()
 
     def deleteMessage(self, index):
         raise NotImplementedError
@@ -46,11 +53,15 @@ class Mailbox:
 @implementer(portal.IRealm)
 class Realm:
     """
-    Gives everybody the same Maildir.
+    Gives each user a Maildir.
     """
 
+    def __init__(self, folder):
+        self._folder = folder
+
     def requestAvatar(self, avatarId, mind, *interfaces):
-        return pop3.IMailbox, Mailbox(sys.argv[1]), lambda: None
+        mailbox = Mailbox(os.path.join(self._folder, avatarId.decode()))
+        return pop3.IMailbox, mailbox, lambda: None
 
 
 class Factory(ServerFactory):
@@ -61,16 +72,33 @@ class Factory(ServerFactory):
     noisy = False
     protocol = pop3.POP3
 
+    def __init__(self, folder):
+        users = {name: b"secret" for name in os.listdir(folder)}
+        checker = checkers.InMemoryUsernamePasswordDatabaseDontUse(**users)
+        self._portal = portal.Portal(Realm(folder), [checker])
+
     def buildProtocol(self, addr):
         session = super().buildProtocol(addr)
-        session.portal = portal.Portal(
-            Realm(),
-            [checkers.InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")],
-        )
+        session.portal = self._portal
         return session
 
 
-if __name__ == "__main__":
-    port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
-    print(port.getHost().port, flush=True)
+def main():
+    """
+    Serve until killed.
+    """
+    factory = Factory(sys.argv[1])
+    descriptions = ["tcp:0:backlog=1000:interface=127.0.0.1"]
+    if len(sys.argv) > 2:
+        pem = f"privateKey={sys.argv[2]}:certKey={sys.argv[2]}"
+        descriptions.append(f"ssl:0:{pem}:interface=127.0.0.1")
+    for description in descriptions:
+        endpoint = endpoints.serverFromString(reactor, description)
+        endpoint.listen(factory).addCallback(
+            lambda port: print(port.getHost().port, flush=True)
+        )
     reactor.run()
+
+
+if __name__ == "__main__":
+    main()

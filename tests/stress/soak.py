@@ -19,11 +19,11 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.certificates import for_loopback
 from tests.interop.running import ROOT, RunningServer
@@ -200,36 +200,62 @@ def soak(sessions: int, seconds: float) -> bool:
         return after == before and grown <= SLACK * blocks and not failures
 
 
-def memory(counts: list[int], tls: bool, rest: float = REST) -> None:
+class Weighed(NamedTuple):
     """
-    Print what a session costs that is logged in, and idle for so many seconds.
+    What sessions cost that are logged in and idle, in octets.
+    """
+
+    base: int
+    #: By the number of sessions.
+    each: dict[int, float]
+    #: By the kind of object, with all sessions.
+    objects: dict[str, int]
+
+
+def weigh(counts: Iterable[int], tls: bool, rest: float = REST) -> Weighed:
+    """
+    Weigh sessions that have been idle for so many seconds.
 
     Each has one message in its maildrop.
     """
+    counts = sorted(counts)
     with ExitStack() as stack:
-        watched = Watched(max(counts), stack, tls)
+        watched = Watched(counts[-1], stack, tls)
         watched.deliver(MESSAGES[:1])
         crowd = Crowd(watched.port, watched.context)
         asyncio.run(_warm_up(crowd, watched.users[:50]))
         time.sleep(2)
         watched.tells()
         base = watched.pss()
-        print(f"base: {base / 2**20:.1f} MiB")
+        weighed = Weighed(base, {}, {})
 
         async def run() -> None:
             clients: list[Any] = []
-            for count in sorted(counts):
+            for count in counts:
                 users = watched.users[len(clients) : count]
                 clients += await asyncio.gather(*map(crowd.log_in, users))
                 await asyncio.sleep(rest)
-                pss = watched.pss()
-                each = (pss - base) / count / 1024
-                print(f"{count:,} sessions: {pss / 2**20:.1f} MiB, {each:.2f} KiB each")
+                weighed.each[count] = (watched.pss() - base) / count
             told = await asyncio.to_thread(watched.tells)
-            most = sorted(told["objects"].items(), key=lambda kind: -kind[1])[:12]
-            print(", ".join(f"{kind} {number:,}" for kind, number in most))
+            weighed.objects.update(told["objects"])
 
         asyncio.run(run())
+        return weighed
+
+
+def memory(counts: list[int], tls: bool, rest: float = REST) -> None:
+    """
+    Print what a session costs that is logged in, and idle for so many seconds.
+    """
+    weighed = weigh(counts, tls, rest)
+    print(f"base: {weighed.base / 2**20:.1f} MiB")
+    for count, each in weighed.each.items():
+        whole = weighed.base + count * each
+        print(
+            f"{count:,} sessions: {whole / 2**20:.1f} MiB, {each / 1024:.2f} KiB each"
+        )
+    most = sorted(weighed.objects.items(), key=lambda kind: -kind[1])[:12]
+    print(", ".join(f"{kind} {number:,}" for kind, number in most))
 
 
 def main() -> int:

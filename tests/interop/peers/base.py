@@ -106,6 +106,14 @@ class Peer:
             self.stop()
             raise
 
+    @property
+    def pid(self) -> int:
+        """
+        The process that all of the server's descend from.
+        """
+        assert self._process is not None
+        return self._process.pid
+
     @classmethod
     def unpacked(cls) -> Path:
         """

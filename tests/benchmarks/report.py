@@ -1,0 +1,144 @@
+"""
+What was measured: rows of values, their medians and ratios; as text, JSON and a table.
+"""
+
+import json
+import os
+import platform
+import statistics
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+
+@dataclass
+class Row:
+    """
+    One thing that was measured, for each server once a round.
+    """
+
+    title: str
+    unit: str
+    #: By server, ours first.
+    values: dict
+    #: Whether a small value is the better one.
+    less: bool = False
+    #: How many times as good as another ours shall be, by server.
+    goals: dict = field(default_factory=dict)
+    #: What ours shall not exceed, whatever the others do.
+    limit: float | None = None
+    digits: int = 0
+
+    def medians(self):
+        """
+        Give the median of each server.
+        """
+        return {name: statistics.median(each) for name, each in self.values.items()}
+
+    def ratios(self):
+        """
+        Give how many times as good ours is as each other: the median of the rounds.
+        """
+        mine, *others = self.values
+        found = {}
+        for name in others:
+            pairs = zip(self.values[mine], self.values[name], strict=True)
+            quotients = [
+                (theirs / ours if self.less else ours / theirs)
+                for ours, theirs in pairs
+                if ours and theirs
+            ]
+            if quotients:
+                found[name] = statistics.median(quotients)
+        return found
+
+    def lines(self):
+        """
+        Give what people read.
+        """
+        medians, ratios = self.medians(), self.ratios()
+        yield f"{self.title}, {self.unit}"
+        for name, median in medians.items():
+            line = f"    {name:<22} {median:>12,.{self.digits}f}"
+            if name in ratios:
+                line += f"   ratio {ratios[name]:.2f}"
+            if name in self.goals:
+                line += f"   goal {self.goals[name]:.2f}" + _mark(
+                    name in ratios and ratios[name] >= self.goals[name]
+                )
+            if self.limit is not None and name == next(iter(medians)):
+                line += f"   limit {self.limit:,g}" + _mark(median <= self.limit)
+            spread = sorted(self.values[name])
+            if len(spread) > 1:
+                line += "   [{:,.{d}f} to {:,.{d}f}]".format(
+                    spread[0], spread[-1], d=self.digits
+                )
+            yield line
+
+
+def _mark(reached):
+    return "" if reached else " (missed)"
+
+
+def machine():
+    """
+    Give what was measured on.
+    """
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "twisted": version("twisted"),
+    }
+
+
+class Report:
+    """
+    Prints all at once, and keeps it.
+    """
+
+    def __init__(self):
+        self.machine = machine()
+        self.rows = []
+        self.notes = []
+        print(self.headline(), flush=True)
+
+    def headline(self):
+        """
+        Give the machine, in a line.
+        """
+        told = self.machine
+        return (
+            f"{told['cores']} cores, {told['kernel']}, Python {told['python']},"
+            f" Twisted {told['twisted']}"
+        )
+
+    def row(self, row):
+        """
+        Print a row, and keep it.
+        """
+        self.rows.append(row)
+        print("\n".join(row.lines()), flush=True)
+
+    def note(self, text):
+        """
+        Print what is not as with the others, and keep it; once.
+        """
+        if text not in self.notes:
+            self.notes.append(text)
+            print(f"({text})", file=sys.stderr, flush=True)
+
+    def write_json(self, path):
+        """
+        Write all of it for programs.
+        """
+        rows = [
+            {
+                **vars(row),
+                "medians": row.medians(),
+                "ratios": row.ratios(),
+            }
+            for row in self.rows
+        ]
+        told = {"machine": self.machine, "rows": rows, "notes": self.notes}
+        path.write_text(json.dumps(told, indent=1) + "\n")
