@@ -1,7 +1,8 @@
 """
 The benchmarks: ours beside other servers in one run, medians and ratios.
 
-usage: python -m tests.benchmarks [CASE ...] [--smoke] [--peers NAMES] [...]
+usage: python -m tests.benchmarks [CASE ...] [--smoke] [--peers NAMES]
+           [--json FILE] [--rst FILE] [--plot FILE.svg]
 
 Each server gets the same mail, and the same client; they are measured in turn.
 """
@@ -10,11 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.benchmarks import cases, native
+from tests.benchmarks import cases, native, tables
 from tests.benchmarks.bench import FULL, SMOKE, Bench
 from tests.benchmarks.cases import maildrops
 from tests.benchmarks.report import Report
-from tests.benchmarks.servers import PEERS
 
 #: What can be measured beside ours.
 BESIDE = ("dovecot", "popa3d", "courier", "mailutils", "stock")
@@ -67,6 +67,17 @@ def options(arguments):
     parser.add_argument("--json", type=Path, metavar="FILE", help="all values")
     parser.add_argument("--rst", type=Path, metavar="FILE", help="tables for the docs")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="the ratios")
+    parser.add_argument(
+        "--read",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="values of another run, as --json writes them, for the other cases",
+    )
+    parser.add_argument(
+        "--only-read", action="store_true", help="measure nothing; write what is read"
+    )
     given = parser.parse_args(arguments)
     unknown = set(given.cases) - set(cases.ALL)
     if unknown:
@@ -82,19 +93,24 @@ def main(arguments):
     sizes = SMOKE if given.smoke else FULL
     if given.rounds:
         sizes = sizes._replace(rounds=given.rounds, long_rounds=given.rounds)
-    report = Report()
+    wanted = [name for name in cases.ALL if name in given.cases or not given.cases]
+    report = Report(judged=not given.smoke)
+    for path in given.read:
+        report.read_json(path, wanted)
+    print(report.headline(), flush=True)
     if native.loops() is None:
         report.note("there is no C compiler: the client is in Python, and slow")
-    with Bench(sizes, given.peers, report) as bench:
-        for name, run in cases.ALL.items():
-            if name in given.cases or not given.cases:
-                run(bench)
-        if given.million:
-            maildrops.million(bench)
+    if not given.only_read:
+        with Bench(sizes, given.peers, report) as bench:
+            for bench.case in wanted:
+                cases.ALL[bench.case](bench)
+            if given.million:
+                bench.case = "maildrops"
+                maildrops.million(bench)
     if given.json:
         report.write_json(given.json)
     if given.rst:
-        report.write_rst(given.rst)
+        tables.write(report, given.rst)
     if given.plot:
         # The only one that needs pygal.
         from tests.benchmarks.plot import draw

@@ -40,10 +40,21 @@ class Sizes(NamedTuple):
 
 FULL = Sizes()
 SMOKE = Sizes(
-    **{"large": 2, "small": 20, "delayed": 3, "sessions": 20, "users": 4},
-    **{"maildrops": (50,), "huge": 3, "pull_seconds": 0.5, "slow": 2},
-    **{"slow_readers": 3, "slow_seconds": 1, "idle": (20,), "rest": 0.5},
-    **{"rounds": 1, "long_rounds": 1},
+    large=2,
+    small=20,
+    delayed=3,
+    sessions=20,
+    users=8,
+    maildrops=(50,),
+    huge=3,
+    pull_seconds=0.5,
+    slow=2,
+    slow_readers=3,
+    slow_seconds=1,
+    idle=(20,),
+    rest=0.5,
+    rounds=1,
+    long_rounds=1,
 )
 
 
@@ -55,6 +66,7 @@ class Bench:
     def __init__(self, sizes, peers, report):
         """
         Args:
+            sizes: how much is measured.
             peers: the names of the servers of Debian beside ours, and "stock".
             report: is told each row, and each note.
         """
@@ -65,6 +77,8 @@ class Bench:
         self._started = {}
         self._mail = {}
         self._given = set()
+        #: What is measured at the moment.
+        self.case = ""
 
     def __enter__(self):
         allow_descriptors(4000)
@@ -79,7 +93,7 @@ class Bench:
 
     def users(self):
         """
-        Give the names of all users: u0, u1, ... for sessions, s0, s1, ... for slow ones.
+        Give the names of all users: u0, u1, ... for sessions, s0, s1, ... for others.
         """
         counts = (*self.sizes.maildrops, 1_000_000)
         return [
@@ -175,6 +189,8 @@ class Bench:
         Measure all in turn, and report what came of it.
 
         Args:
+            title: what is measured.
+            unit: in what.
             measures: what gives a value, by the name of the server, ours first.
             rounds: how often; each begins with another server.
             more: of the row.
@@ -193,7 +209,7 @@ class Bench:
                         raise
                     self.report.note(f"{title}: {name} falls out: {error}")
                     del measures[name], values[name]
-        self.report.row(Row(title, unit, values, **more))
+        self.report.row(Row(self.case, title, unit, values, **more))
 
 
 def _check(client, number, path):

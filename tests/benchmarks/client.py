@@ -21,6 +21,24 @@ PATIENCE = 120
 #: Commands that are sent ahead of their responses, where any are.
 WINDOW = 64
 
+#: Seconds that a session before may take to end.
+UNLOCKED = 20
+
+
+def _connected(port, tls):
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A descriptor that C reads must block; so the kernel has to keep the time.
+    connection.settimeout(None)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0))
+    if not tls:
+        return connection
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(connection)
+
 
 class Client:
     """
@@ -30,30 +48,31 @@ class Client:
     def __init__(self, port, user=b"alice", tls=False, quickack=True):
         """
         Args:
+            port: of 127.0.0.1.
+            user: logs in, with the password "secret".
+            tls: whether there is TLS from the start.
             quickack: acknowledges at once; otherwise as late as the kernel likes.
         """
         self._quickack = quickack
         self._buffer = bytearray(1 << 20)
         self._view = memoryview(self._buffer)
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A descriptor that C reads must block; so the kernel has to keep the time.
-        self._socket.settimeout(None)
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(
-                socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0)
-            )
         self._loops = None if tls else native.loops()
-        if tls:
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            self._socket = context.wrap_socket(self._socket)
-        self._line()
-        self.line_of(b"USER " + user)
-        #: When PASS was sent.
-        self.entered = time.perf_counter()
-        self.line_of(b"PASS secret")
+        end = time.perf_counter() + UNLOCKED
+        while True:
+            self._socket = _connected(port, tls)
+            try:
+                self._line()
+                self.line_of(b"USER " + user)
+                #: When PASS was sent.
+                self.entered = time.perf_counter()
+                self.line_of(b"PASS secret")
+                return
+            except Failed as error:
+                self.hang_up()
+                # The session before may have been cut, and be ending still.
+                if "use" not in str(error) or time.perf_counter() > end:
+                    raise
+                time.sleep(0.1)
 
     def __enter__(self):
         return self
@@ -133,9 +152,7 @@ class Client:
         Retrieve the first messages, so many commands ahead; give the seconds.
         """
         if self._loops is not None:
-            return native.sequence(
-                self._socket.fileno(), count, window, self._quickack
-            )
+            return native.sequence(self._socket.fileno(), count, window, self._quickack)
         begun = time.perf_counter()
         sent, seen, carry = 0, 0, b""
         while seen < count:

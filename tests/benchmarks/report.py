@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 
 
@@ -17,6 +17,7 @@ class Row:
     One thing that was measured, for each server once a round.
     """
 
+    case: str
     title: str
     unit: str
     #: By server, ours first.
@@ -28,6 +29,8 @@ class Row:
     #: What ours shall not exceed, whatever the others do.
     limit: float | None = None
     digits: int = 0
+    #: What it is called in the plot; empty where it is not in it.
+    label: str = ""
 
     def medians(self):
         """
@@ -52,26 +55,31 @@ class Row:
                 found[name] = statistics.median(quotients)
         return found
 
-    def lines(self):
+    def told(self, name):
         """
-        Give what people read.
+        Give the median of a server as text.
         """
-        medians, ratios = self.medians(), self.ratios()
+        return f"{self.medians()[name]:,.{self.digits}f}"
+
+    def lines(self, judged):
+        """
+        Give what people read; where it is judged, with what shall be reached.
+        """
+        mine, ratios = next(iter(self.values)), self.ratios()
         yield f"{self.title}, {self.unit}"
-        for name, median in medians.items():
-            line = f"    {name:<22} {median:>12,.{self.digits}f}"
+        for name, values in self.values.items():
+            line = f"    {name:<20} {self.told(name):>12}"
             if name in ratios:
                 line += f"   ratio {ratios[name]:.2f}"
-            if name in self.goals:
-                line += f"   goal {self.goals[name]:.2f}" + _mark(
-                    name in ratios and ratios[name] >= self.goals[name]
-                )
-            if self.limit is not None and name == next(iter(medians)):
-                line += f"   limit {self.limit:,g}" + _mark(median <= self.limit)
-            spread = sorted(self.values[name])
-            if len(spread) > 1:
+            if judged and name in self.goals:
+                reached = name in ratios and ratios[name] >= self.goals[name]
+                line += f"   goal {self.goals[name]:.2f}" + _mark(reached)
+            if judged and self.limit is not None and name == mine:
+                reached = self.medians()[mine] <= self.limit
+                line += f"   limit {self.limit:,g}" + _mark(reached)
+            if len(values) > 1:
                 line += "   [{:,.{d}f} to {:,.{d}f}]".format(
-                    spread[0], spread[-1], d=self.digits
+                    min(values), max(values), d=self.digits
                 )
             yield line
 
@@ -97,11 +105,15 @@ class Report:
     Prints all at once, and keeps it.
     """
 
-    def __init__(self):
+    def __init__(self, judged=True):
+        """
+        Args:
+            judged: says what shall be reached, and whether it is.
+        """
+        self._judged = judged
         self.machine = machine()
         self.rows = []
         self.notes = []
-        print(self.headline(), flush=True)
 
     def headline(self):
         """
@@ -118,7 +130,7 @@ class Report:
         Print a row, and keep it.
         """
         self.rows.append(row)
-        print("\n".join(row.lines()), flush=True)
+        print("\n".join(row.lines(self._judged)), flush=True)
 
     def note(self, text):
         """
@@ -133,12 +145,20 @@ class Report:
         Write all of it for programs.
         """
         rows = [
-            {
-                **vars(row),
-                "medians": row.medians(),
-                "ratios": row.ratios(),
-            }
+            {**asdict(row), "medians": row.medians(), "ratios": row.ratios()}
             for row in self.rows
         ]
         told = {"machine": self.machine, "rows": rows, "notes": self.notes}
-        path.write_text(json.dumps(told, indent=1) + "\n")
+        path.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+
+    def read_json(self, path, without):
+        """
+        Take what another run has written, but for these cases.
+        """
+        told = json.loads(path.read_text("utf-8"))
+        names = {each.name for each in fields(Row)}
+        for row in told["rows"]:
+            if row["case"] not in without:
+                kept = {name: row[name] for name in names}
+                self.rows.append(Row(**kept))
+        self.notes += [note for note in told["notes"] if note not in self.notes]

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from tests.benchmarks.client import Client
 from tests.benchmarks.processes import tree
@@ -85,15 +86,16 @@ class Ours(Server):
     ``twistd extretr run`` over Maildirs.
     """
 
+    name = "extretr"
     remembered = ("extretr",)
 
-    def __init__(self, users, options=(), name="extretr", beside=None):
+    def __init__(self, users, options=(), beside=None):
         """
         Args:
+            users: names, with the password "secret".
             options: more options of ``extretr run``.
             beside: another one of ours, whose Maildirs this one serves too.
         """
-        self.name = name
         self._users = users
         self._options = options
         self._beside = beside
@@ -166,15 +168,29 @@ class Program(Server):
         self._command = [sys.executable, "-m", module, *map(str, arguments)]
 
     def start(self):
+        # Stock complains at length of each client that hangs up.
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            self._command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE
+            self._command,
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
         )
-        self.port = int(self._process.stdout.readline())
+        self.port = self._told_port()
+
+    def _told_port(self):
+        line = self._process.stdout.readline()
+        if not line:
+            self._complaints.seek(0)
+            raise RuntimeError(f"{self.name}: {self._complaints.read().decode()}")
+        return int(line)
 
     def stop(self):
         self._process.kill()
         self._process.wait()
         self._process.stdout.close()
+        self._complaints.close()
 
     def processes(self):
         return tree(self._process.pid)
@@ -190,7 +206,7 @@ class Stock(Program):
 
     def start(self):
         super().start()
-        self.tls_port = int(self._process.stdout.readline())
+        self.tls_port = self._told_port()
 
     def deliver(self, user, files):
         """
@@ -219,7 +235,7 @@ class Installed(Server):
         self.name = peer.name
         self.remembered = remembered
         self.has_index = bool(remembered)
-        self._make = lambda: peer({user: "secret" for user in users}, tls=tls)
+        self._make = lambda: peer(dict.fromkeys(users, "secret"), tls=tls)
 
     def start(self):
         self._peer = self._make()

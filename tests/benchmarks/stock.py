@@ -73,7 +73,7 @@ class Factory(ServerFactory):
     protocol = pop3.POP3
 
     def __init__(self, folder):
-        users = {name: b"secret" for name in os.listdir(folder)}
+        users = dict.fromkeys(os.listdir(folder), b"secret")
         checker = checkers.InMemoryUsernamePasswordDatabaseDontUse(**users)
         self._portal = portal.Portal(Realm(folder), [checker])
 

@@ -2,6 +2,8 @@
 What is measured, a module each; every case compares ours with the others in one run.
 """
 
+import sys
+
 from tests.benchmarks.cases import (
     fairness,
     idle,
@@ -24,3 +26,13 @@ ALL = {
     "tls": tls.run,
     "idle": idle.run,
 }
+
+
+def titles():
+    """
+    Give what each case is about, by its name: the first line of its module.
+    """
+    return {
+        name: sys.modules[run.__module__].__doc__.strip().splitlines()[0]
+        for name, run in ALL.items()
+    }

@@ -5,52 +5,17 @@ What a session costs others: one that pulls flat out, and many that are slow.
 import asyncio
 import socket
 import statistics
-import threading
 import time
 
 from tests.benchmarks import mail
 from tests.benchmarks.cases import resume
 from tests.benchmarks.client import Client
 from tests.benchmarks.mail import MIB
+from tests.benchmarks.prober import Prober
 from tests.benchmarks.processes import Peak
 
 #: Octets a second that a slow reader takes.
 SLOW = 10 * 1024
-
-#: Seconds between two NOOPs of a session: a second has fewer than ours allows.
-PACE = 0.025
-
-
-class Prober:
-    """
-    Asks NOOP again and again in a thread, and keeps how long the answers took.
-    """
-
-    def __init__(self, server, user=b"nobody"):
-        self._client = Client(server.port, user)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        #: Seconds.
-        self.waits = []
-
-    def _run(self):
-        while not self._ended.is_set():
-            begun = time.perf_counter()
-            self._client.line_of(b"NOOP")
-            self.waits.append(time.perf_counter() - begun)
-            self._ended.wait(PACE)
-
-    def __enter__(self):
-        self._thread.start()
-        # Some answers while nothing else happens do no harm.
-        time.sleep(4 * PACE)
-        self.waits.clear()
-        return self
-
-    def __exit__(self, *exc_info):
-        self._ended.set()
-        self._thread.join()
-        self._client.__exit__()
 
 
 def p99(server, seconds):

@@ -47,9 +47,9 @@ def _lf(bench):
     files = message(bench, "large", b"\n")
     bench.give("large", files, servers)
     servers = bench.checked("large", files, servers)
-    for title, before, goals in (
-        ("RETR of {} MiB, LF", 0, {"dovecot": 1.3, "popa3d": 1.15}),
-        ("the same, again in the session", 1, {"dovecot": 2.5}),
+    for title, label, before, goals in (
+        ("RETR of {} MiB, LF", "large message", 0, {"dovecot": 1.3, "popa3d": 1.15}),
+        ("the same, again in the session", "", 1, {"dovecot": 2.5}),
     ):
         bench.compare(
             title.format(bench.sizes.large),
@@ -59,6 +59,7 @@ def _lf(bench):
                 for server in servers
             },
             goals=goals,
+            label=label,
         )
 
 

@@ -8,6 +8,7 @@ from tests.benchmarks import mail
 from tests.benchmarks.client import Client
 from tests.benchmarks.mail import MIB
 from tests.benchmarks.native import Failed
+from tests.benchmarks.prober import Prober
 
 #: Octets before the end at which a download is resumed.
 LEFT = MIB
@@ -65,7 +66,6 @@ def run(bench):
     mib = bench.sizes.huge
     for place, offset in offsets.items():
         command = b"RETR 1 %d" % offset
-        # It is the same whatever is measured, so it takes as many rounds as it likes.
         bench.compare(
             f"first octet at {place} of {mib} MiB, beside offset 0",
             "ms",
@@ -92,6 +92,7 @@ def run(bench):
             bench.sizes.long_rounds,
             less=True,
             digits=2,
+            label=f"{place} of {mib} MiB",
         )
 
 
@@ -119,6 +120,22 @@ def _cold(bench, servers, offset):
         bench.sizes.long_rounds,
         less=True,
         goals={"dovecot": 1.0},
+    )
+
+    def longest():
+        bench.ours.forget("huge")
+        with Prober(bench.ours) as prober:
+            reached(bench.ours, b"RETR 1 %d" % offset, 1)()
+        return max(prober.waits, default=0) * 1e3
+
+    bench.compare(
+        f"{bench.sizes.huge} MiB are measured: longest wait of another session",
+        "ms",
+        {"extretr": longest},
+        bench.sizes.long_rounds,
+        less=True,
+        limit=20,
+        digits=1,
     )
 
 

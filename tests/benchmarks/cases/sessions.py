@@ -43,29 +43,34 @@ def run(bench):
     Compare all, and ours with two processes.
     """
     servers = bench.servers()
-    two = bench.run(
-        Ours(bench.users(), ("--workers", "2"), "extretr, 2 workers", bench.ours)
-    )
+    two = bench.run(Ours(bench.users(), ("--workers", "2"), beside=bench.ours))
     sizes = bench.sizes
     files = bench.mail(
         "u",
-        lambda folder: [mail.write_small(folder / str(one), 1500, one) for one in (1, 2)],
+        lambda folder: [
+            mail.write_small(folder / str(one), 1500, one) for one in (1, 2)
+        ],
     )
     for number in range(sizes.users):
         bench.give(f"u{number}", files, servers)
     for server in [*servers, two]:
         # Nothing is remembered of any maildrop before its first session.
         rate(server, 4, sizes.users, sizes.users)()
-    for at_once in (4, 32):
-        at_once = min(at_once, sizes.users)
-        for title, beside in (("", servers), (", ours with 2 workers", [])):
-            compared = [two, bench.ours] if not beside else beside
+    one = {server.name: server for server in servers}
+    both = {"extretr": two, "one process": bench.ours}
+    for at_once in sorted({4, min(32, sizes.users)}):
+        many = at_once > 4
+        for title, beside, goals in (
+            ("", one, {"dovecot": 1.5}),
+            (", with --workers 2", both, {"one process": 1.0}),
+        ):
             bench.compare(
                 f"sessions, {at_once} at once{title}",
                 "/s",
                 {
-                    server.name: rate(server, at_once, sizes.sessions, sizes.users)
-                    for server in compared
+                    name: rate(server, at_once, sizes.sessions, sizes.users)
+                    for name, server in beside.items()
                 },
-                goals={"dovecot": 1.5} if at_once == 32 and beside else {},
+                goals=goals if many else {},
+                label="sessions" if many and beside is one else "",
             )

@@ -25,9 +25,12 @@ def rate(server, count, window=1, quickack=True, pinned=True, tls=False):
     Give a measurement of messages a second.
 
     Args:
+        server: is asked.
+        count: messages.
         window: commands that are sent ahead.
         quickack: whether the client acknowledges at once.
         pinned: whether client and server share one core.
+        tls: whether the connection is under TLS.
     """
 
     def retrieve():
@@ -53,11 +56,17 @@ def run(bench):
     bench.give("small", files, servers)
     servers = bench.checked("small", files, servers)
     count = bench.sizes.small
-    for title, goal, how in (
-        ("4 KiB messages, lock step, one core", 1.0, {}),
-        ("4 KiB messages, pipelined, one core", 1.2, {"window": WINDOW}),
+    for title, label, goal, how in (
+        ("4 KiB messages, lock step, one core", "small, lock step", 1.0, {}),
+        (
+            "4 KiB messages, pipelined, one core",
+            "small, pipelined",
+            1.2,
+            {"window": WINDOW},
+        ),
         (
             "4 KiB messages, lock step, ACKs delayed",
+            "small, late ACKs",
             1.0,
             {"quickack": False, "pinned": False, "count": bench.sizes.delayed},
         ),
@@ -65,6 +74,10 @@ def run(bench):
         bench.compare(
             title,
             "/s",
-            {server.name: rate(server, **{"count": count, **how}) for server in servers},
+            {
+                server.name: rate(server, **{"count": count, **how})
+                for server in servers
+            },
             goals={"dovecot": goal},
+            label=label,
         )

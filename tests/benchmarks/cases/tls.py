@@ -22,6 +22,7 @@ def run(bench):
             for server in bench.checked("large", files, servers, tls=True)
         },
         goals={"dovecot": 1.6},
+        label="large, TLS",
     )
     files = small.messages(bench)
     bench.give("small", files, servers)
