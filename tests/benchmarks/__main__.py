@@ -94,6 +94,8 @@ def main(arguments):
     if given.rounds:
         sizes = sizes._replace(rounds=given.rounds, long_rounds=given.rounds)
     wanted = [name for name in cases.ALL if name in given.cases or not given.cases]
+    if given.only_read:
+        wanted = []
     report = Report(judged=not given.smoke)
     for path in given.read:
         report.read_json(path, wanted)

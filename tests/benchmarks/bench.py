@@ -215,13 +215,14 @@ class Bench:
 def _check(client, number, path):
     """
     Compare a message that comes with the one that is stored; give what is different.
+
+    Raises:
+        Failed: where that is more than the header, or how the message ends.
     """
-    command = b"RETR %d" % number
-    if client.digest(command) == mail.digest(path):
-        return ""
-    got, wanted = b"".join(client.blocks(command)), b"".join(mail.canonical(path))
-    if got.rstrip(b"\r\n") == wanted.rstrip(b"\r\n"):
-        return f"{len(got) - len(wanted):+d} octets of line ends at the end"
-    if got.partition(b"\r\n\r\n")[2] == wanted.partition(b"\r\n\r\n")[2]:
-        return f"{len(got) - len(wanted):+d} octets of header"
-    raise Failed(f"message {number} is not what is stored")
+    wanted = mail.stored_prints(path)
+    got = mail.prints(client.blocks(b"RETR %d" % number))
+    if got.body != wanted.body:
+        raise Failed(f"message {number} is not what is stored")
+    if got.whole != wanted.whole:
+        return "the header, or the line ends at the end, are not those stored"
+    return ""

@@ -4,7 +4,6 @@ A client that costs little: what it times is in C (loops.c), what it checks in P
 Without a compiler, and under TLS, Python does all.
 """
 
-import hashlib
 import socket
 import ssl
 import struct
@@ -185,15 +184,6 @@ class Client:
                 ended = whole[-4:] == b"\n.\r\n"
                 lines = whole[:-3] if ended else whole
                 yield lines.replace(b"\n.", b"\n")[1:]
-
-    def digest(self, command):
-        """
-        Give the SHA-256 of what the response to a command holds, unstuffed.
-        """
-        digest = hashlib.sha256()
-        for block in self.blocks(command):
-            digest.update(block)
-        return digest.digest()
 
     def _receive(self):
         if self._quickack:

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import os
 import random
+from functools import cache
+from typing import NamedTuple
 
 MIB = 1024 * 1024
 
@@ -82,7 +84,46 @@ def size(path):
     return sum(map(len, canonical(path)))
 
 
-def digest(path, offset=0):
+class Prints(NamedTuple):
+    """
+    What two messages have in common, as SHA-256: all of them, or all but some of it.
+    """
+
+    whole: bytes
+    #: Without the header, and without line ends at the end.
+    body: bytes
+
+
+def prints(blocks):
+    """
+    Give the fingerprints of a message in its canonical form, that comes in blocks.
+    """
+    whole, body = hashlib.sha256(), hashlib.sha256()
+    head, rest = b"", None
+    for block in blocks:
+        whole.update(block)
+        if rest is None:
+            head += block
+            _, found, after = head.partition(b"\r\n\r\n")
+            if not found:
+                continue
+            rest, block = b"", after
+        block = rest + block
+        text = block.rstrip(b"\r\n")
+        body.update(text)
+        rest = block[len(text) :]
+    return Prints(whole.digest(), body.digest())
+
+
+@cache
+def stored_prints(path):
+    """
+    Give the fingerprints of a stored message of ours.
+    """
+    return prints(canonical(path))
+
+
+def digest(path, offset):
     """
     Give the SHA-256 of a message's canonical form from an offset on.
     """

@@ -18,10 +18,10 @@ _COLORS = {
 }
 
 _CSS = """inline:
-{{ id }} text { fill: #24292f !important; }
-{{ id }} .axis.always_show .line, {{ id }} .guide.line { stroke: #8a8f98; }
+#chart-performance text { fill: #24292f !important; }
+#chart-performance .line { stroke: #8a8f98; }
 @media (prefers-color-scheme: dark) {
-  {{ id }} text { fill: #e6edf3 !important; }
+  #chart-performance text { fill: #e6edf3 !important; }
 }
 """
 
@@ -30,7 +30,10 @@ def draw(report, path):
     """
     Draw the rows that have a label.
     """
-    rows = [row for row in report.rows if row.label]
+    rows = [row for row in report.rows if row.label and row.ratios()]
+    if not rows:
+        raise SystemExit("nothing was measured that could be drawn")
+    labels = _scale([ratio for row in rows for ratio in row.ratios().values()])
     chart = pygal.HorizontalBar(
         title="How many times as fast as other servers (more is better)",
         style=Style(
@@ -50,9 +53,9 @@ def draw(report, path):
         logarithmic=True,
         # Where ours is slower a bar points to the left.
         zero=1,
-        y_labels=[0.25, 0.5, 1, 2, 5, 10, 100, 1000],
-        range=(0.25, 1000),
-        value_formatter=lambda value: f"{value:g}",
+        y_labels=labels,
+        range=(labels[0], labels[-1]),
+        value_formatter=lambda value: f"{value:,g}",
         truncate_legend=-1,
         truncate_label=-1,
         legend_at_bottom=True,
@@ -68,6 +71,17 @@ def draw(report, path):
             chart.add(name, ratios)
     chart.add_xml_filter(_without_scripts)
     path.write_bytes(chart.render() + b"\n")
+
+
+def _scale(ratios):
+    """
+    Give the lines that there are, up to the next beyond each end.
+    """
+    lines = [0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000, 10_000, 100_000]
+    below = [line for line in lines if line <= min(ratios)] or lines
+    above = [line for line in lines if line >= max(ratios)] or lines
+    first, last = min(below[-1], 0.5), max(above[0], 2)
+    return [line for line in lines if first <= line <= last]
 
 
 def _without_scripts(root):
