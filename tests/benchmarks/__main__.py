@@ -8,6 +8,7 @@ Each server gets the same mail, and the same client; they are measured in turn.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -90,6 +91,8 @@ def main(arguments):
     Measure, and write what was asked for.
     """
     given = options(arguments)
+    # The servers shall end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     sizes = SMOKE if given.smoke else FULL
     if given.rounds:
         sizes = sizes._replace(rounds=given.rounds, long_rounds=given.rounds)

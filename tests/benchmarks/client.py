@@ -39,6 +39,29 @@ def _connected(port, tls):
     return context.wrap_socket(connection)
 
 
+def unstuffed(receive):
+    """
+    Give the octets of a multi-line response as they come, unstuffed, without its ends.
+
+    Raises:
+        Failed: where it is a refusal.
+    """
+    rest, first, lines = b"", True, b""
+    while lines[-4:] != b"\n.\r\n":
+        octets = rest + receive()
+        place = octets.rfind(b"\n") + 1
+        # With the end of the line before, all lines are alike.
+        lines, rest = b"\n" + octets[:place], octets[place:]
+        if first and place:
+            line, _, after = lines[1:].partition(b"\n")
+            if not line.startswith(b"+OK"):
+                raise Failed(line.decode("ascii", "replace").strip())
+            lines, first = b"\n" + after, False
+        body = lines[:-3] if lines[-4:] == b"\n.\r\n" else lines
+        if len(body) > 1:
+            yield body.replace(b"\n.", b"\n")[1:]
+
+
 class Client:
     """
     A session, logged in.
@@ -169,21 +192,7 @@ class Client:
         Send a command, and give the octets of its multi-line response, unstuffed.
         """
         self._socket.sendall(command + b"\r\n")
-        rest, first, whole = b"", True, b""
-        while whole[-4:] != b"\n.\r\n":
-            data = rest + self._view[: self._receive()]
-            place = data.rfind(b"\n") + 1
-            # With the end of the line before, all lines are alike.
-            whole, rest = b"\n" + data[:place], data[place:]
-            if first and place:
-                line, _, after = whole[1:].partition(b"\n")
-                if not line.startswith(b"+OK"):
-                    raise Failed(line.decode("ascii", "replace").strip())
-                whole, first = b"\n" + after, False
-            if len(whole) > 1:
-                ended = whole[-4:] == b"\n.\r\n"
-                lines = whole[:-3] if ended else whole
-                yield lines.replace(b"\n.", b"\n")[1:]
+        return unstuffed(lambda: self._view[: self._receive()])
 
     def _receive(self):
         if self._quickack:

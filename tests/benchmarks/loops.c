@@ -50,12 +50,11 @@ static ssize_t receive(int socket, size_t have, int quickack)
     ssize_t count;
     if (buffer == NULL && (buffer = malloc(CAPACITY)) == NULL)
         return -1;
-    do {
-        /* The kernel forgets this after each use. */
-        if (quickack)
-            setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &quickack, sizeof quickack);
-        count = recv(socket, buffer + have, CAPACITY - have, 0);
-    } while (count < 0 && errno == EINTR);
+    /* The kernel forgets this after each use. */
+    if (quickack)
+        setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &quickack, sizeof quickack);
+    /* A signal ends it: Python, to which this returns, has to see to that. */
+    count = recv(socket, buffer + have, CAPACITY - have, 0);
     return count > 0 ? count : -1;
 }
 
