@@ -180,7 +180,9 @@ class Decoder:
             return b""
         buffer = self._carry + wire
         begin = min(len(self._carry), 2)
-        if (found := buffer.find(b"\r\n.")) < 0:
+        # Most chunks (base64, say) hold no dot; to look is far cheaper than to find.
+        found = buffer.find(b"\r\n.") if b"." in buffer else -1
+        if found < 0:
             self._carry = _start_of_end(buffer)
             return buffer[begin:]
         parts = []

@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-from extretr.cli import fetch, password, status
+from extretr.cli import fetch
 
 DESCRIPTION = """\
 Resumable mail download for POP3.  "extretr fetch" is the client; the server is a twistd
@@ -16,19 +16,30 @@ plugin: "twistd extretr run --help" tells how to start it.
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(command: str | None = None) -> argparse.ArgumentParser:
     """
-    Give the parser of the whole command line.
+    Give the parser of the whole command line, or of one command of it.
+
+    Args:
+        command: the one; where there is none of that name, all are given.
     """
     whole = fetch.Sysexits(
         prog="extretr",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    whole.add_argument("--version", action="version", version=f"extretr {_version()}")
+    whole.add_argument(
+        "--version", action=_Version, nargs=0, help="say the version, and exit"
+    )
     commands = whole.add_subparsers(
         dest="command", metavar="COMMAND", required=True, title="commands"
     )
+    if command == "fetch":
+        fetch.add_to(commands)
+        return whole
+    # What these import takes longer than to fetch a thousand messages.
+    from extretr.cli import password, status
+
     fetch.add_to(commands)
     status.add_to(commands)
     password.add_to(commands)
@@ -39,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run the command and give its exit status.
     """
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser(*words[:1]).parse_args(words)
     status: int = os.EX_OK
     try:
         status = options.run(options)
@@ -66,8 +78,20 @@ def _discard_output() -> None:
         pass
 
 
-def _version() -> str:
-    try:
-        return version("extretr")
-    except PackageNotFoundError:
-        return "(not installed)"
+class _Version(argparse.Action):
+    """
+    Prints the version, which is looked for only then.
+    """
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """
+        Print it and exit.
+        """
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("extretr")
+        except PackageNotFoundError:
+            found = "(not installed)"
+        print(f"extretr {found}")
+        parser.exit()

@@ -15,10 +15,6 @@ from extretr.client.commands import run_command
 from extretr.client.work import NotTold
 from extretr.stores.appending import CannotDeliver, Intend, Intent, Source, TargetBusy
 from extretr.stores.line_ends import LineEnds
-from extretr.stores.maildir_append import MaildirAppender
-from extretr.stores.mbox_append import MboxAppender
-from extretr.stores.mbox_lock import MailboxLocks
-from extretr.stores.mbox_text import MboxText, from_line_of
 
 #: Seconds to wait for other mail software to unlock an mbox.
 LOCK_TIMEOUT = 60.0
@@ -41,10 +37,16 @@ def target_of(
         now: the time that the file system's time stamps are made by.
         spool: the folder whose disk holds what a delivery agent is given.
     """
+    # What is imported for one target only takes long for all of them.
     to, crlf = account.to, account.line_ends == "crlf"
     if to.kind == "maildir":
+        from extretr.stores.maildir_append import MaildirAppender
+
         return MaildirAppender(os.fsencode(str(to.path)), crlf, now)
     if to.kind == "mbox":
+        from extretr.stores.mbox_append import MboxAppender
+        from extretr.stores.mbox_lock import MailboxLocks
+
         locks = MailboxLocks(reactor, LOCK_TIMEOUT, now)
         return MboxAppender(os.fsencode(str(to.path)), locks, crlf, now)
     if to.kind == "mda":
@@ -170,6 +172,8 @@ class StandardOutput(_OneByOne):
         Raises:
             OSError: where nobody reads on.
         """
+        from extretr.stores.mbox_text import MboxText, from_line_of
+
         for source in staged:
             from_line = from_line_of(source, self._now())
             for octets in MboxText(source, from_line, self._crlf).pieces():

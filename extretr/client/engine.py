@@ -43,6 +43,8 @@ class Engine(AdvancedPOP3Client):
     _quitting = False
     # What ends a rest, where one was taken.
     _resting: Any = None
+    # Whether octets are being taken: what they let be sent is sent after them, at once.
+    _taking = False
 
     # The connection
 
@@ -80,29 +82,41 @@ class Engine(AdvancedPOP3Client):
             self.resetTimeout()
         if self.rateLimit is not None and self.isUsable:
             self._rest(len(data) / self.rateLimit)
-        while data and self.isUsable:
+        self._taking = True
+        try:
+            self._take(data)
+        finally:
+            self._taking = False
+        # Many at once: a send takes longer than to put a message away.
+        if self.isUsable and self._depth - len(self._underWay) >= self._depth // 2:
+            self._sendNext()
+
+    def _take(self, data: bytes) -> None:
+        begin = 0
+        while begin < len(data) and self.isUsable:
             if not self._underWay:
-                self._unasked(data)
+                self._sendNext()
+            if not self._underWay:
+                self._unasked(data[begin:])
                 return
             exchange = self._underWay[0]
             outcome: Any
             try:
-                rest = exchange.feed(data)
-                if rest is None:
+                end = exchange.take(data, begin)
+                if end is None:
                     return
-                outcome = exchange.answer
+                begin, outcome = end, exchange.answer
             except Refused as refused:
-                rest, outcome = refused.rest, Failure(refused.reason)
+                begin = len(data) - len(refused.rest)
+                outcome = Failure(refused.reason)
             except Exception:
                 self._giveUp(Failure())
                 return
-            if rest and exchange.command == b"STLS":
+            if begin < len(data) and exchange.command == b"STLS":
                 self._giveUp(Failure(TextBeforeTLS("text came in clear behind STLS")))
                 return
             self._underWay.popleft()
             exchange.result.callback(outcome)
-            self._sendNext()
-            data = rest
 
     def _rest(self, seconds: float) -> None:
         """
@@ -188,23 +202,28 @@ class Engine(AdvancedPOP3Client):
         if not self.isUsable:
             return fail(self._lost or self._why)
         self._queued.append(exchange)
-        self._sendNext()
+        if not self._taking:
+            self._sendNext()
         return exchange.result
 
     def _sendNext(self) -> None:
         """
         Send what may be sent now.
         """
+        lines = []
         while self._queued and len(self._underWay) < self._depth:
             if self._underWay and (self._queued[0].alone or self._underWay[-1].alone):
-                return
+                break
             exchange = self._queued.popleft()
             if not self._underWay:
                 self.resetTimeout()
             self._underWay.append(exchange)
             self._quitting = exchange.command == b"QUIT"
             assert exchange.command is not None
-            self.sendLine(exchange.command)
+            lines.append(exchange.command + b"\r\n")
+        if lines:
+            # At once: to write takes longer than to make a line.
+            self.transport.write(b"".join(lines))
 
     def sendLine(self, line: bytes) -> None:
         """

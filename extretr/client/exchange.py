@@ -51,6 +51,14 @@ class Exchange:
         self.answer: Any = status_of(line, rest)
         return rest
 
+    def take(self, data: bytes, begin: int) -> int | None:
+        """
+        Take octets from *begin* on; give where the next response begins, or None: see
+        `feed`.
+        """
+        rest = self.feed(data[begin:] if begin else data)
+        return None if rest is None else len(data) - len(rest)
+
     def takeLine(self, octets: bytes) -> tuple[bytes, bytes] | None:
         """
         Give the next line without its end, and what follows; None until it has come.
@@ -155,6 +163,24 @@ class Body(Exchange):
         self._decoder: Decoder | None = None
         #: Canonical octets received; the Deferred fires with their number.
         self.answer = 0
+
+    def take(self, data: bytes, begin: int) -> int | None:
+        """
+        Take octets: see `Exchange`.
+
+        What lies behind the end is not copied: with small messages, that is most of
+        what has come.
+        """
+        end = data.find(b"\r\n.\r\n", begin) + 5
+        if end < 5:
+            return super().take(data, begin)
+        try:
+            rest = self.feed(data[begin:end])
+        except Refused as refused:
+            # The end was that of another message.
+            refused.rest += data[end:]
+            raise
+        return super().take(data, end) if rest is None else end - len(rest)
 
     def feed(self, octets: bytes) -> bytes | None:
         """

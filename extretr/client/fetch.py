@@ -5,7 +5,6 @@ One account's fetch: connection after connection, until all is there.
 from typing import Any
 
 from OpenSSL.SSL import Error as TLSFailure
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import (
     ConnectError,
@@ -93,7 +92,7 @@ class Fetch:
         self._work = work
         self._clock = clock
         self._attempts = attempts
-        self._policy = policy or backoffPolicy(initialDelay=1.0, maxDelay=60.0)
+        self._policy = policy
         self._client: ResumingPOP3Client | None = None
         self._stopping = False
         # What to cancel in order to stop: a wait, or a connection that is being made.
@@ -230,6 +229,11 @@ class Fetch:
             self._work.tell(Warned, text=text)
 
     async def _wait(self, error: Exception, fruitless: int) -> None:
+        if self._policy is None:
+            # Most fetches come without, and it takes long to import.
+            from twisted.application.internet import backoffPolicy
+
+            self._policy = backoffPolicy(initialDelay=1.0, maxDelay=60.0)
         seconds = self._policy(fruitless)
         if isinstance(error, LoginDelay):
             seconds = max(seconds, error.seconds)

@@ -4,11 +4,12 @@ One message: asked for, downloaded from where it stopped, or left on the server.
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, fail
 from twisted.mail.pop3 import LineTooLong
+from twisted.python.failure import Failure
 
 from extretr.client.batch import Arrived
-from extretr.client.download import Doubt, Download, InMemory
+from extretr.client.download import SPILL, Doubt, Download, InMemory
 from extretr.client.events import BeganAgain, Progress, Skipped, Started
 from extretr.client.journal import FILTERED, HEADER, WHOLE, Done
 from extretr.client.maildrop import Entry, confirm
@@ -23,6 +24,9 @@ MOST_HEADER = 1024 * 1024
 FILTERS = 4
 
 _END = b"\r\n\r\n"
+
+#: A download, and what fires when all of it has come.
+_Asked = tuple[Download, "Deferred[Any]"]
 
 #: Seconds from one report of progress to the next, at least.
 TELL_EVERY = 0.1
@@ -45,7 +49,7 @@ class Messages:
         self._resuming = resuming
         self._filters = DeferredSemaphore(FILTERS)
 
-    async def fetch(self, entry: Entry) -> Arrived | None:
+    def fetch(self, entry: Entry) -> "Deferred[Arrived | None]":
         """
         Fetch one message; None where it is left on the server.
 
@@ -53,10 +57,32 @@ class Messages:
             Renumbered: where it is not where it was.
             Exception: what ended the connection.
         """
+        if entry.header_only or not entry.confirmed or self._is_to_filter(entry):
+            return Deferred.fromCoroutine(self._fetch(entry))
+        # As most are: a coroutine is made only where something is wrong with it.
+        try:
+            download, coming = self._ask(entry)
+        except Exception:
+            return fail()
+
+        def arrived(_: object) -> Any:
+            return Arrived(entry, WHOLE, download.finish(), download)
+
+        def failed(failure: Failure) -> Any:
+            again = self._fetch(entry, (download, fail(failure)))
+            return Deferred.fromCoroutine(again)
+
+        return coming.addCallback(arrived).addErrback(failed)
+
+    async def _fetch(
+        self, entry: Entry, asked: "_Asked | None" = None
+    ) -> Arrived | None:
         if not entry.confirmed:
             begun = self._work.journal.partials.has(entry.unique_id)
             await confirm(self._client, [entry], sizes=begun)
         try:
+            if asked is not None:
+                return await self._body(entry, asked)
             return await self._wanted(entry)
         except ServerRefusal as refusal:
             if not self._client.isUsable:
@@ -71,7 +97,7 @@ class Messages:
             marked = _marked(await self._header(entry), entry.size)
             return Arrived(entry, HEADER, InMemory(marked), None)
         work = self._work
-        if work.wanted is not None and entry.unique_id not in work.passed:
+        if self._is_to_filter(entry):
             header = InMemory(await self._header(entry))
             asking: Deferred[Any] = self._filters.run(work.wanted, header)
             work.asking.add(asking)
@@ -87,7 +113,12 @@ class Messages:
                 return None
             if not entry.ambiguous:
                 work.passed.add(entry.unique_id)
-        return await self._body(entry)
+        return await self._body(entry, self._ask(entry))
+
+    def _is_to_filter(self, entry: Entry) -> bool:
+        return (
+            self._work.wanted is not None and entry.unique_id not in self._work.passed
+        )
 
     async def _header(self, entry: Entry) -> bytes:
         header = bytearray()
@@ -115,11 +146,18 @@ class Messages:
             raise
         return bytes(header)
 
-    async def _body(self, entry: Entry) -> Arrived:
+    def _ask(self, entry: Entry) -> "_Asked":
+        download = self._download(entry)
+        asked = self._client.retrieveOctets(
+            entry.index, download.received, download.offset, download.started
+        )
+        return download, asked
+
+    async def _body(self, entry: Entry, asked: "_Asked") -> Arrived:
         while True:
-            download = self._download(entry)
+            download, coming = asked
             try:
-                await self._retrieve(entry, download)
+                await self._retrieve(download, coming)
                 return Arrived(entry, WHOLE, download.finish(), download)
             except (Doubt, OffsetOverrun) as doubt:
                 if isinstance(doubt, Doubt) and not download.is_begun:
@@ -140,12 +178,11 @@ class Messages:
             except BaseException:
                 self._work.gained += download.cut()
                 raise
+            asked = self._ask(entry)
 
-    async def _retrieve(self, entry: Entry, download: Download) -> None:
+    async def _retrieve(self, download: Download, coming: "Deferred[int]") -> None:
         try:
-            await self._client.retrieveOctets(
-                entry.index, download.received, download.offset, download.started
-            )
+            await coming
         except ServerRefusal as refusal:
             if type(refusal) is not ServerRefusal or not download.offset:
                 raise
@@ -167,7 +204,8 @@ class Messages:
                 resumed_at=resumed_at,
             )
 
-        told = float("-inf")
+        # What comes at once is not worth two reports.
+        told = work.seconds() if entry.size < SPILL else float("-inf")
 
         def progress(held: int) -> None:
             nonlocal told

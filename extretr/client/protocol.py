@@ -24,8 +24,9 @@ from extretr.errors import Refusal
 from extretr.sasl import Mechanism
 from extretr.syntax import parse_number
 
-#: Commands under way at most, where the server offers PIPELINING.
-PIPELINED = 100
+#: Commands under way at most, where the server offers PIPELINING: so many small
+#: messages come in the time that one takes to be asked for and sent over a long link.
+PIPELINED = 256
 
 
 class ResumingPOP3Client(Engine):

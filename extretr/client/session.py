@@ -158,10 +158,7 @@ class Session:
                 while work.todo or ahead:
                     while work.todo and self._may_ask_ahead(ahead):
                         following = work.todo.popleft()
-                        fetching = Deferred.fromCoroutine(
-                            self._messages.fetch(following)
-                        )
-                        ahead.append((following, fetching))
+                        ahead.append((following, self._messages.fetch(following)))
                     if ahead[0][0].size >= MOST_AHEAD:
                         # It may take long: others are not to wait for it.
                         await self._batch.commit()

@@ -38,10 +38,11 @@ class LineEnds:
         self._held = b"\r" if octets.endswith(b"\r") else b""
         self._after_cr = (before + octets).endswith(b"\r\r")
         octets = octets.removesuffix(b"\r")
-        bare = octets.translate(None, b"\r")
-        if not before and len(octets) - len(bare) == octets.count(b"\r\n"):
-            # No CR but those of line ends: twice as fast as to replace.
-            return bare
+        # Half as long as to replace takes.
+        stored = b"\n".join(octets.split(b"\r\n"))
+        if not before and b"\r" not in stored:
+            # There was no CR but those of line ends.
+            return stored
         return _LINE_END.sub(b"\n", before + octets)[len(before) :]
 
     def finish(self) -> bytes:
