@@ -169,8 +169,7 @@ class MaildirAppender:
             line_ends = LineEnds(self._crlf)
             for octets in whole(source):
                 _write(descriptor, line_ends.feed(octets))
-            if last := line_ends.finish():
-                _write(descriptor, last)
+            _write(descriptor, line_ends.finish())
             # Others go by this when they clean up.
             written = min(now, os.fstat(descriptor).st_mtime)
         except BaseException:
@@ -340,7 +339,5 @@ def _sync_each(waiting: "deque[int]") -> None:
 
 
 def _write(descriptor: int, octets: bytes) -> None:
-    written = os.write(descriptor, octets)
-    view = memoryview(octets)[written:]
-    while view:
-        view = view[os.write(descriptor, view) :]
+    while octets:
+        octets = octets[os.write(descriptor, octets) :]
