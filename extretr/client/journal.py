@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from extretr.client.partial import Partials
+from extretr.client.places import make_folder
 from extretr.errors import ExtRetrError
 
 #: Days for which a message is remembered that the server no longer lists: a server
@@ -123,7 +124,7 @@ class Journal:
         """
         self.folder = folder
         self._now = now
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         self._lock = lock_account(folder)
         self.partials = Partials(folder / "partials", now)
         try:

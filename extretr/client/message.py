@@ -97,7 +97,7 @@ class Messages:
             marked = _marked(await self._header(entry), entry.size)
             return Arrived(entry, HEADER, InMemory(marked), None)
         work = self._work
-        if self._is_to_filter(entry):
+        if work.wanted is not None and self._is_to_filter(entry):
             header = InMemory(await self._header(entry))
             asking: Deferred[Any] = self._filters.run(work.wanted, header)
             work.asking.add(asking)

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from extretr.client.places import boot, placed, write_durably
+from extretr.client.places import boot, make_folder, placed, write_durably
 
 #: Octets read at once.
 CHUNK = 64 * 1024
@@ -172,7 +172,7 @@ class Partials:
         Raises:
             OSError: where that fails.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         path = self._path(unique_id)
         self._known().add(path.stem)
         path.unlink(missing_ok=True)

@@ -56,6 +56,20 @@ def write_durably(path: Path, octets: bytes) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(path: Path) -> None:
+    """
+    Make a folder, and those above it, to stay: with its name all in it would be lost.
+
+    Raises:
+        OSError: where that fails.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(path.parent)
+
+
 def sync_folder(path: Path) -> None:
     """
     See to it that the names in a folder are on the disk.

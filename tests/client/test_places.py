@@ -2,9 +2,12 @@
 Where things are kept, and what is said of it.
 """
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.client.places import placed
+from extretr.client import places
+from extretr.client.places import make_folder, placed
 
 
 class PlacedTests(SynchronousTestCase):
@@ -28,3 +31,22 @@ class PlacedTests(SynchronousTestCase):
             raised = self.assertRaises(OSError, self.fail_with, error)
             self.assertEqual(raised.filename, filename)
         self.assertRaises(ValueError, self.fail_with, ValueError())
+
+
+class FolderTests(SynchronousTestCase):
+    """
+    Folders that are made.
+    """
+
+    def test_synced(self):
+        """
+        Each that is made is synced in the one that it is in; one that is there is not.
+        """
+        synced = []
+        self.patch(places, "sync_folder", synced.append)
+        root = Path(self.mktemp())
+        root.mkdir()
+        for _ in range(2):
+            make_folder(root / "a" / "b")
+            self.assertTrue((root / "a" / "b").is_dir())
+        self.assertEqual(synced, [root, root / "a"])
