@@ -325,6 +325,43 @@ class PipelinedTests(ClientCase):
         self.assertEqual(lines, [(0, b"a")])
         self.assertEqual(self.successResultOf(asked[4]), b"y")
 
+    @settings(derandomize=True, max_examples=300, deadline=None)
+    @given(
+        st.lists(
+            st.lists(st.sampled_from([b"\r\n", b".", b"x", b"\r", b"\n.", b".\r\n"]))
+            | st.none(),
+            max_size=6,
+        ),
+        st.lists(st.integers(1, 40), min_size=1),
+    )
+    def test_anyChunks(self, messages, lengths):
+        """
+        However messages and refusals are cut up on their way, each gets its own octets.
+        """
+        self.setUp()
+        bodies, asked, responses = [], [], b""
+        for index, pieces in enumerate(messages):
+            body = []
+            bodies.append(body)
+            asked.append(self.client.retrieveOctets(index, body.append))
+            asked[-1].addErrback(lambda _: None)
+            if pieces is None:
+                responses += b"-ERR no\r\n"
+            else:
+                stuffed = (b"\r\n" + b"".join(pieces)).replace(b"\r\n.", b"\r\n..")
+                responses += b"+OK" + stuffed + b"\r\n.\r\n"
+        at = step = 0
+        while at < len(responses):
+            length = lengths[step % len(lengths)]
+            self.client.dataReceived(responses[at : at + length])
+            at, step = at + length, step + 1
+        for pieces, body, one in zip(messages, bodies, asked, strict=True):
+            expected = b"" if pieces is None else b"".join(pieces) + b"\r\n"
+            self.assertEqual(b"".join(body), expected)
+            answer = None if pieces is None else len(expected)
+            self.assertEqual(self.successResultOf(one), answer)
+        self.assertTrue(self.client.isUsable)
+
     def test_stlsAlone(self):
         """
         STLS is sent when all else is answered, and nothing behind it.
