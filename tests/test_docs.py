@@ -6,7 +6,9 @@ import argparse
 import inspect
 import os
 import re
+import runpy
 from dataclasses import fields
+from html import unescape
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +18,8 @@ from extretr.client import events
 from extretr.client.outcome import _STATUSES
 from extretr.client.settings import SETTINGS
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "fetching.rst"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = DOCS / "fetching.rst"
 
 
 class FetchingTests(SynchronousTestCase):
@@ -82,3 +85,27 @@ class FetchingTests(SynchronousTestCase):
         for status in known:
             self.assertIn(f"   * - {status}\n", self.page)
             self.assertRegex(fetch.EPILOG, rf"\b{status}\b")
+
+
+class PictureTests(SynchronousTestCase):
+    """
+    The picture of a terminal.
+    """
+
+    def said(self, svg):
+        """
+        Give the text of a picture, line by line.
+        """
+        return [
+            unescape(text) for text in re.findall(r"<text [^>]*>([^<]*)</text>", svg)
+        ]
+
+    def test_fetch(self):
+        """
+        It shows what ``extretr fetch`` shows today.
+        """
+        images = DOCS / "images"
+        drawn = runpy.run_path(str(images / "make_fetch.py"))["draw"]()
+        kept = (images / "fetch.svg").read_text("utf-8")
+        self.assertEqual(self.said(drawn), self.said(kept))
+        self.assertIn("resumed at 63", "".join(self.said(kept)).replace("\xa0", " "))

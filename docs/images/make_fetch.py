@@ -18,9 +18,9 @@ SIZE = 68_943_120
 HELD = 43_434_166
 
 
-def main() -> None:
+def draw() -> str:
     """
-    Show what happens in a fetch, and keep the picture of it.
+    Show what happens in a fetch, and give the picture of it.
     """
     width = 100
     picture = Console(record=True, width=width, file=io.StringIO())
@@ -42,9 +42,8 @@ def main() -> None:
         held = HELD + part * 1_048_576
         bars(events.Progress(**one, unique_id=b"b", size=SIZE, held=held))
     picture.print(bars)
-    path = Path(__file__).with_name("fetch.svg")
-    path.write_text(picture.export_svg(title="extretr fetch work"), "utf-8")
+    return picture.export_svg(title="extretr fetch work")
 
 
 if __name__ == "__main__":
-    main()
+    Path(__file__).with_name("fetch.svg").write_text(draw(), "utf-8")

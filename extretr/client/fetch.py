@@ -129,7 +129,9 @@ class Fetch:
         if not work.dry_run:
             # First what was done by half: it may keep the target from being usable.
             await self._settle()
-            work.target.prepare()
+            surprise = work.target.prepare()
+            if surprise:
+                work.tell(Warned, text=surprise)
             work.target.sweep()
             work.journal.partials.tidy()
         work.delivered = work.journal.delivered()

@@ -24,9 +24,9 @@ class Target(Protocol):
     #: Most messages in one commit.
     batch: int
 
-    def prepare(self) -> object:
+    def prepare(self) -> str | None:
         """
-        See to it that mail can be delivered here.
+        See to it that mail can be delivered here; give what its owner may not expect.
         """
 
     def stage(self, source: Any) -> Any:

@@ -113,20 +113,20 @@ class MaildirAppender:
         #: What the last commit has renamed.
         self._moved: set[bytes] = set()
 
-    def prepare(self) -> None:
+    def prepare(self) -> str | None:
         """
-        See to it that the Maildir is there; its parent must be.
+        See to it that the Maildir is there, its parent must be; say where it is new.
 
         Raises:
             CannotDeliver: where it is not, and cannot be made, or is something else.
         """
         try:
-            self._prepare()
+            return self._prepare()
         except OSError as error:
             text = f"{shown(error.filename or self._path)}: {error.strerror}"
             raise CannotDeliver(text) from error
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> str | None:
         parent = os.path.dirname(self._path)
         if not os.path.isdir(parent):
             text = f"there is no folder {shown(parent)} for a Maildir to be made in"
@@ -153,6 +153,7 @@ class MaildirAppender:
         for folder in (self._new, self._tmp):
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise CannotDeliver(f"{shown(folder)} is not ours to write")
+        return f"the Maildir {shown(self._path)} is new" if missing else None
 
     def stage(self, source: Source) -> StagedFile:
         """

@@ -218,6 +218,16 @@ class FetchTests(FetchCase):
             },
         )
 
+    def test_surprise(self):
+        """
+        What the user may not expect of the target is told before all else.
+        """
+        self.target.prepare = lambda: "the Maildir /home/m is new"
+        self.fetch()
+        first = self.events[0]
+        self.assertIsInstance(first, events.Warned)
+        self.assertEqual(first.text, "the Maildir /home/m is new")
+
 
 class StopTests(FetchCase):
     """

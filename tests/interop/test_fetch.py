@@ -316,6 +316,55 @@ class OurServerTests(FetchCase):
             most = size + stuffing() + link.connections * 3_000 + lost
             self.assertLess(link.received, most, how)
 
+    def fetch_over(self, cut_after, size):
+        """
+        Fetch one message over a link that is cut; give the octets that passed it for
+        each of the message.
+        """
+        stored = HEADER % (1, 1) + encodebytes(random.Random(7).randbytes(size))
+        with RunningServer() as server:
+            server.deliver(b"alice", b"1", stored)
+            with Relay(("127.0.0.1", server.port), cut_after=cut_after) as link:
+                fetcher = self.fetcher(server, port=link.port)
+                fetcher.run()
+            self.assertFetched(fetcher, [models.canonical(stored)])
+        return link.received / len(models.canonical(stored))
+
+    def test_octets(self):
+        """
+        Over a link that is cut after each MiB at most 1.005 octets are received for
+        each of a message, and at most 1.002 where it is cut in as many places as there
+        are 1.3 MiB.
+        """
+        mib = 1024 * 1024
+        self.assertLessEqual(self.fetch_over(mib, 4 * mib), 1.005)
+        cuts = {1: 900_000, 2: 2_000_000, 3: 1_300_000}
+        self.assertLessEqual(self.fetch_over(cuts.get, 4 * mib), 1.002)
+
+    def test_memory(self):
+        """
+        A message of 48 MiB takes at most 8 MiB more of memory than one of 1 MiB, and
+        all of it less than 80 MiB.
+        """
+        start = (
+            "import sys; from extretr.cli import main; status = main(); "
+            "print(open('/proc/self/status').read(), file=sys.stderr); "
+            "sys.exit(status)"
+        )
+        peaks = []
+        for size in (1, 48):
+            with RunningServer() as server:
+                stored = b"Subject: x\n\n" + b"line of text\n" * (size * 80_660)
+                server.deliver(b"alice", b"1", stored)
+                fetcher = self.fetcher(server)
+                process = fetcher.start("--quiet", command=start)
+                _, errors = process.communicate(timeout=120)
+            self.assertEqual(process.returncode, 0, errors)
+            self.assertFetched(fetcher, [models.canonical(stored)])
+            peaks.append(int(re.search(rb"VmHWM:\s*(\d+)", errors)[1]) / 1024)
+        self.assertLess(peaks[1], 80)
+        self.assertLess(peaks[1] - peaks[0], 8)
+
     def test_twoRuns(self):
         """
         Of two runs for an account the second ends at once with status 75.

@@ -158,6 +158,50 @@ class EachStepTests(KilledCase):
         self.assertGreater(doubled, 0)
 
 
+class OutputTests(KilledCase):
+    """
+    Killed in the middle of what it writes to the standard output.
+    """
+
+    def read(self, fetcher, octets):
+        mail = fetcher.home / "mail"
+        mail.write_bytes(octets)
+        return in_mbox(mail, fetcher.home / "reader")
+
+    def test_anywhere(self):
+        """
+        Each message comes at least once, and whole; of one at most comes a part as
+        well, the last that was written.
+        """
+        expected = sorted(map(models.canonical, MESSAGES.values()))
+        size = sum(map(len, expected))
+        dice = random.Random("output")
+        halves = 0
+        for turn in range(12):
+            fetcher = self.fetcher("mbox")
+            fetcher.arguments[fetcher.arguments.index("mbox:mail")] = "-"
+            process = fetcher.start()
+            # It waits for its reader, and so does not come much further.
+            written = process.stdout.read(dice.randrange(size))
+            process.kill()
+            written += process.stdout.read()
+            process.communicate(timeout=60)
+            before = self.read(fetcher, written)
+            after = self.read(fetcher, fetcher.run())
+            parts = [each for each in before if each not in expected]
+            self.assertLessEqual(len(parts), 1, turn)
+            for part in parts:
+                begin = part.removesuffix(b"\r\n")
+                self.assertTrue(any(each.startswith(begin) for each in expected), turn)
+            whole = [each for each in before if each in expected] + after
+            self.assertEqual(set(after) - set(expected), set(), turn)
+            self.assertTrue(sorted(set(whole)) == expected, turn)
+            left = list((self.server.maildir(b"alice") / "new").iterdir())
+            self.assertEqual(left, [], turn)
+            halves += len(parts)
+        self.assertGreater(halves, 0)
+
+
 class AnyTimeTests(KilledCase):
     """
     Killed at any time, again and again.

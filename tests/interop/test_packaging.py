@@ -14,6 +14,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.interop import ROOT, copy_of_checkout, suite_of
+from tests.interop.running import RunningServer
 
 test_suite = suite_of(__name__)
 
@@ -28,6 +29,23 @@ for path in sorted(root.rglob("*.py")):
     importlib.import_module(".".join(parts).removesuffix(".__init__"))
 """
 
+#: A backend of the package keyring.
+RING = """
+from keyring.backend import KeyringBackend
+
+class Keyring(KeyringBackend):
+    priority = 1
+
+    def get_password(self, service, username):
+        return {("127.0.0.1", "alice"): "secret"}.get((service, username))
+
+    def set_password(self, service, username, password):
+        raise NotImplementedError
+
+    def delete_password(self, service, username):
+        raise NotImplementedError
+"""
+
 
 class PackagingTests(SynchronousTestCase):
     """
@@ -39,7 +57,7 @@ class PackagingTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.source = copy_of_checkout(self.folder)
 
-    def run_in(self, *command):
+    def run_in(self, *command, status=0, **more):
         """
         Run a command outside any checkout, and give what it prints.
         """
@@ -51,12 +69,13 @@ class PackagingTests(SynchronousTestCase):
         run = subprocess.run(
             [str(word) for word in command],
             cwd=self.folder,
-            env=env,
+            env={**env, **more},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
             text=True,
         )
-        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertEqual(run.returncode, status, run.stdout + run.stderr)
         return run.stdout
 
     def venv(self, name):
@@ -138,6 +157,32 @@ class PackagingTests(SynchronousTestCase):
         scripts = self.venv("plain")
         self.run_in(scripts / "python", "-m", "pip", "-q", "install", self.source)
         self.assertIn("extretr", self.run_in(scripts / "twistd", "--help"))
+
+    def test_keyring(self):
+        """
+        With the extra *keyring* the password is that of the user's keyring, under the
+        server's name and the user's; one that does not work is said.
+        """
+        scripts = self.venv("keyring")
+        pip = (scripts / "python", "-m", "pip", "-q")
+        self.run_in(*pip, "install", f"{self.source}[keyring]")
+        purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        site = self.run_in(scripts / "python", "-c", purelib).strip()
+        Path(site, "ring_of_tests.py").write_text(RING, "utf-8")
+        with RunningServer() as server:
+            server.deliver(b"alice", b"1", b"Subject: one\n\none\n")
+            fetch = (
+                *(scripts / "extretr", "fetch", "--json"),
+                *("--state", self.folder / "state", "--to", self.folder / "mail"),
+                f"pop3://alice@127.0.0.1:{server.port}",
+            )
+            keyring = "keyring.backends.fail.Keyring"
+            said = self.run_in(*fetch, status=77, PYTHON_KEYRING_BACKEND=keyring)
+            self.assertIn("the keyring could not be asked (NoKeyringError)", said)
+            keyring = "ring_of_tests.Keyring"
+            self.run_in(*fetch, PYTHON_KEYRING_BACKEND=keyring)
+        (mail,) = (self.folder / "mail" / "new").iterdir()
+        self.assertEqual(mail.read_bytes(), b"Subject: one\n\none\n")
 
     def test_editable(self):
         """

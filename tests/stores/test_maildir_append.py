@@ -165,11 +165,13 @@ class PrepareTests(MaildirCase):
 
     def test_made(self):
         """
-        A Maildir that is not there is made, and one that lacks a folder gets it.
+        A Maildir that is not there is made, and one that lacks a folder gets it; each
+        is said once.
         """
-        self.appender().prepare()
+        self.assertIn("is new", self.appender().prepare())
+        self.assertIsNone(self.appender().prepare())
         os.rmdir(self.folder(b"tmp"))
-        self.appender().prepare()
+        self.assertIn(os.fsdecode(self.path), self.appender().prepare())
         self.assertEqual(sorted(os.listdir(self.path)), [b"cur", b"new", b"tmp"])
 
     def test_refused(self):
