@@ -138,7 +138,8 @@ class SecureTests(FetchCase):
         self.trusting = ("--ca-file", str(self.server.certificate), "--no-plaintext")
 
     def secure(self, fetcher):
-        connected = fetcher.events()[0]
+        # First it says that the Maildir is new.
+        connected = fetcher.events()[1]
         self.assertEqual((connected["event"], connected["secure"]), ("connected", True))
         self.assertFetched(fetcher)
 

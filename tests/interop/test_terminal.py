@@ -116,7 +116,7 @@ class TerminalTests(SynchronousTestCase):
         again = self.fetch("--limit-rate", "1M", columns=160)
         again.wait_for(rb"Password")
         again.type(b"secret\n")
-        again.wait_for(rb"resumed at \d\d %, \S+ MB saved")
+        again.wait_for(rb"resumed at \d\d %, \S+ [kM]B saved")
         self.assertEqual(again.end(), 0, again.said)
         for terminal in (slowly, again):
             self.assertNotIn(b"secret", terminal.said)
