@@ -4,16 +4,14 @@
 
 import argparse
 import gc
-import getpass
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from extretr.cli.interruptions import Interrupted, ignored, interruptible
+from extretr.cli.driving import drive
+from extretr.cli.secrets import Secrets
 from extretr.client.settings import add_settings
 from extretr.client.values import BadValue, parse_duration
 
@@ -204,9 +202,8 @@ def _fetch(options: argparse.Namespace, accounts: "list[Account]", show: Any) ->
     from extretr.client.places import state_folder
     from extretr.client.run import Run
 
-    # What is imported stays: not to look it through for garbage over and over is a
-    # tenth of the time that many small messages take.
-    gc.freeze()
+    # To look what is imported, and listed, through for garbage over and over is a tenth
+    # of the time that many small messages take.
     gc.set_threshold(10_000, 50, 100)
     secrets = Secrets()
     unshown: list[OSError] = []
@@ -235,98 +232,3 @@ def _fetch(options: argparse.Namespace, accounts: "list[Account]", show: Any) ->
     if unshown and status == os.EX_OK:
         raise unshown[0]
     return status
-
-
-def drive(reactor: Any, fetching: Any) -> int:
-    """
-    Run the reactor until a `Run` is done, or a signal has stopped it.
-    """
-    from twisted.internet.error import ReactorNotRunning
-
-    failures: list[Any] = []
-    done: list[Any] = []
-
-    def begin() -> None:
-        finished = fetching.start()
-        done.append(finished)
-        finished.addErrback(failures.append)
-        finished.addBoth(ended)
-
-    def ended(_: object) -> None:
-        # A signal that waits to be looked at goes first.
-        reactor.callLater(0, leave)
-
-    def leave() -> None:
-        try:
-            reactor.stop()
-        except ReactorNotRunning:
-            # A signal has stopped it.
-            pass
-
-    def end() -> Any:
-        signals.enter_context(ignored())
-        # The reactor waits for what is held to be safe.
-        fetching.stop()
-        return done[0] if done else None
-
-    reactor.callWhenRunning(begin)
-    reactor.addSystemEventTrigger("before", "shutdown", end)
-    with ExitStack() as signals:
-        reactor.run()
-    if failures:
-        failures[0].raiseException()
-    status: int = fetching.status
-    return status
-
-
-def _ask(prompt: str) -> str:
-    try:
-        return getpass.getpass(prompt)
-    except Interrupted:
-        # The prompt is not left in front of what is said next.
-        print(file=sys.stderr)
-        raise
-
-
-class Secrets:
-    """
-    The passwords of this run, each asked for when it is first needed.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[str, bytes] = {}
-
-    def of(self, account: "Account") -> Callable[[], bytes]:
-        """
-        Give what gives the password of an account.
-        """
-
-        def give() -> bytes:
-            from extretr.client.fetch import Stopped
-            from extretr.client.secrets import password_for
-
-            if account.name in self._known:
-                return self._known[account.name]
-            try:
-                with interruptible():
-                    secret = password_for(
-                        account.host,
-                        account.user,
-                        account.passwordeval,
-                        netrc_path=account.netrc,
-                        ask=_ask if sys.stdin.isatty() else None,
-                    )
-            except Interrupted:
-                raise Stopped from None
-            # A token may be of use for an hour, and no longer.
-            if account.auth not in ("oauthbearer", "xoauth2"):
-                self._known[account.name] = secret
-            return secret
-
-        return give
-
-    def forget(self, name: str) -> None:
-        """
-        Ask again for a password that was no good.
-        """
-        self._known.pop(name, None)

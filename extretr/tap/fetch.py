@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python import usage
 
-from extretr.cli.fetch import Secrets
 from extretr.cli.lines import line_of
+from extretr.cli.secrets import Secrets
 from extretr.client.account import Account
 from extretr.client.config import ConfigError, config_path, load_accounts
 from extretr.client.events import Event, Failed

@@ -15,8 +15,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.cli import fetch, main
-from extretr.cli.fetch import Secrets, drive
+from extretr.cli.driving import drive
 from extretr.cli.interruptions import STOPPING
+from extretr.cli.secrets import Secrets
 from extretr.client import secrets as passwords
 from extretr.client.config import account_from_flags
 from extretr.client.fetch import Stopped
