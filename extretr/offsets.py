@@ -7,21 +7,26 @@ offset and the place in the stored form where it lies.  To locate an offset is t
 to read on from the nearest checkpoint below it.
 """
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from extretr.errors import OffsetOverrun, SplitLineEnd
-from extretr.wire import Position
+from extretr.wire import Position, has_dot_after_line_feed, has_lone_line_feed
 
-#: The most checkpoints that are kept of one message.
-MOST_CHECKPOINTS = 1024
+#: The most checkpoints that are kept of one message, at 16 octets: as many as a message
+#: of 1 GiB has at first, so that an offset of one is found as fast as one of 1 MiB.
+MOST_CHECKPOINTS = 16 * 1024
 
 #: Stored octets between checkpoints at first; doubled each time they are too many.
 SPACING = 64 * 1024
 
 #: Stored octets that locate reads at once.
 _STRIDE = 64 * 1024
+
+#: Never changed, as all that is measured.
+_NO_MARKS = array("Q")
 
 
 class Measured(NamedTuple):
@@ -39,8 +44,8 @@ class Measured(NamedTuple):
     dotted: bool
     #: Places in the stored form, rising, none of them between CR and LF; and
     #: the offsets that lie there.
-    stored_marks: tuple[int, ...] = ()
-    offset_marks: tuple[int, ...] = ()
+    stored_marks: Sequence[int] = _NO_MARKS
+    offset_marks: Sequence[int] = _NO_MARKS
 
 
 EMPTY = Measured(0, 0, True, False)
@@ -57,8 +62,9 @@ class Measurer:
         self._dotted = False
         self._last = b"\n"  # as if a line had ended before the first
         self._spacing = SPACING
-        self._stored_marks: list[int] = []
-        self._offset_marks: list[int] = []
+        # Tuples of integers would take three times as much.
+        self._stored_marks = array("Q")
+        self._offset_marks = array("Q")
 
     def feed(self, stored: bytes) -> None:
         """
@@ -70,7 +76,7 @@ class Measurer:
     def _take(self, chunk: bytes) -> None:
         self._added += _lone_line_feeds(chunk, self._last)
         if not self._dotted:
-            self._dotted = b"\n." in chunk or (
+            self._dotted = has_dot_after_line_feed(chunk) or (
                 self._last == b"\n" and chunk.startswith(b".")
             )
         self._last = chunk[-1:]
@@ -103,8 +109,8 @@ class Measurer:
             self._stored,
             False,
             self._dotted,
-            tuple(self._stored_marks),
-            tuple(self._offset_marks),
+            self._stored_marks,
+            self._offset_marks,
         )
 
 
@@ -112,12 +118,13 @@ def _lone_line_feeds(chunk: bytes, before: bytes) -> int:
     """
     Count the LFs that do not follow CR in *chunk*, which *before* comes before.
     """
-    count = chunk.count(b"\n")
-    if before == b"\r" and chunk.startswith(b"\n"):
-        count -= 1
-    if b"\r" in chunk:
-        count -= chunk.count(b"\r\n")
-    return count
+    owned = before == b"\r" and chunk.startswith(b"\n")
+    if b"\r" not in chunk:
+        return chunk.count(b"\n") - owned
+    # Mail with CRLF has CRLF throughout; to count pairs is slow.
+    if not has_lone_line_feed(chunk):
+        return 0
+    return chunk.count(b"\n") - owned - chunk.count(b"\r\n")
 
 
 def locate(
@@ -153,23 +160,28 @@ def _walk(
     Give the stored place after *offset*, and whether the LF before it is still owed.
     """
     place, left = _nearest(measured, offset)
-    before = b""
-    if measured.identical and place:
-        before = read(place - 1, 1)
-    while left:
-        chunk = read(place, min(_STRIDE, left))
-        if not chunk:
+    before = read(place - 1, 1) if measured.identical and place else b""
+    chunk, taken = b"", 0
+    while left > 1:
+        if taken == len(chunk):
+            chunk, taken = read(place, min(_STRIDE, left)), 0
+            if not chunk:
+                break
+        # Half of them never makes more than are left, and so nothing is counted twice.
+        piece = chunk[taken : taken + left // 2]
+        left -= len(piece) + _lone_line_feeds(piece, before)
+        before = piece[-1:]
+        taken += len(piece)
+        place += len(piece)
+    if left:
+        octet = read(place, 1)
+        if not octet:
             # One octet into the line end that the stored form lacks.
             return measured.stored_size, True
-        length = len(chunk) + _lone_line_feeds(chunk, before)
-        if length > left:
-            taken, split = _cut(chunk, before, left)
-            if split:
-                return place + taken, True
-            length, chunk = left, chunk[:taken]
-        before = chunk[-1:]
-        place += len(chunk)
-        left -= length
+        place += 1
+        if octet == b"\n" and before != b"\r":
+            return place, True
+        before = octet
     if before == b"\r" and read(place, 1) == b"\n":
         return place + 1, True
     return place, False
@@ -188,23 +200,3 @@ def _nearest(measured: Measured, offset: int) -> tuple[int, int]:
         measured.stored_marks[nearest - 1],
         offset - measured.offset_marks[nearest - 1],
     )
-
-
-def _cut(chunk: bytes, before: bytes, left: int) -> tuple[int, bool]:
-    """
-    Find how many octets of *chunk* make *left* canonical ones, by halving.
-
-    The second value tells that this falls between the CR and the LF that the last
-    of them becomes.
-    """
-    low, high = 0, min(left, len(chunk))
-    while low < high:
-        middle = (low + high + 1) // 2
-        length = middle + _lone_line_feeds(chunk[:middle], before)
-        if length <= left:
-            low = middle
-        else:
-            high = middle - 1
-    if low + _lone_line_feeds(chunk[:low], before) == left:
-        return low, False
-    return low + 1, True

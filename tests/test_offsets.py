@@ -71,10 +71,10 @@ class MeasureTests(SynchronousTestCase):
 
     def test_checkpointsAreBounded(self):
         """
-        However large a message, at most 1,024 checkpoints are kept, evenly spread.
+        However large a message, so many checkpoints are kept at most, evenly spread.
         """
         self.patch(offsets, "SPACING", 64)
-        measured = measure(b"0123456\n" * 64 * 1024)
+        measured = measure(b"0123456\n" * 256 * 1024)
         marks = measured.stored_marks
         self.assertLessEqual(len(marks), MOST_CHECKPOINTS)
         self.assertGreater(len(marks), MOST_CHECKPOINTS // 2)
@@ -102,7 +102,7 @@ class MeasureTests(SynchronousTestCase):
         """
         A message stored in its canonical form needs no checkpoints.
         """
-        self.assertEqual(measure(b"x\r\n" * SPACING).stored_marks, ())
+        self.assertEqual(len(measure(b"x\r\n" * SPACING).stored_marks), 0)
 
 
 class LocateTests(SynchronousTestCase):

@@ -232,6 +232,4 @@ def _unpack(data: bytes) -> Measured | None:
     if len(data) != _SIZES.size + 16 * count:
         return None
     marks = array("Q", data[_SIZES.size :])
-    return Measured(
-        size, stored_size, identical, dotted, tuple(marks[:count]), tuple(marks[count:])
-    )
+    return Measured(size, stored_size, identical, dotted, marks[:count], marks[count:])
