@@ -31,6 +31,17 @@ class IStoredFile(Interface):
         """
 
 
+class IWholeFile(IStoredFile):
+    """
+    The stored form of one message that is all of a file, octet for octet.
+
+    The kernel may be asked to send it.  Not for files that merely have a descriptor:
+    that of a compressed one leads to other octets.
+    """
+
+    descriptor: int = Attribute("The descriptor that it is open at.")
+
+
 class ISeekableMessage(Interface):
     """
     A message that can be sent from any offset.

@@ -34,6 +34,9 @@ class Opened:
     #: Whether the stored form is still what was opened; asked at the end, before
     #: anything closes the response (a short body must never look whole).
     unchanged: Callable[[], bool] = _always
+    #: Whether what follows the first octets is in the wire form as it is stored: every
+    #: line ends in CRLF, and none begins with a dot.
+    plain: bool = False
 
 
 @implementer(ISeekableMessage)
@@ -62,8 +65,9 @@ class SeekableMessage:
         Open at *offset*: see `ISeekableMessage`.
         """
         file, unchanged = self._openStored()
+        plain = self.measured.identical and not self.measured.dotted
         if offset == 0:
-            return Opened(file, START, self.measured.stored_size, unchanged)
+            return Opened(file, START, self.measured.stored_size, unchanged, plain)
 
         def read(place: int, count: int) -> bytes:
             file.seek(place)
@@ -76,7 +80,7 @@ class SeekableMessage:
             file.close()
             raise
         left = self.measured.stored_size - position.seek
-        return Opened(file, position, left, unchanged)
+        return Opened(file, position, left, unchanged, plain)
 
 
 def measuring(file: IStoredFile, done: Callable[[Measured], object]) -> Iterator[None]:
@@ -87,7 +91,10 @@ def measuring(file: IStoredFile, done: Callable[[Measured], object]) -> Iterator
     try:
         while chunk := file.read(STEP):
             measurer.feed(chunk)
-            if len(chunk) == STEP:
+            more = len(chunk) == STEP
+            # Many may be measured at once.
+            del chunk
+            if more:
                 yield
         done(measurer.finish())
     finally:

@@ -10,6 +10,7 @@ It stands between protocol and transport, where every write must pass, also thos
 of a subclass that knows nothing of it: the order of octets never changes.
 """
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,8 +18,13 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IProducer
 from zope.interface import providedBy
 
+from extretr.errors import MessageChanged
+
 #: Octets that may gather behind the cork before they are sent all the same.
 CORK_LIMIT = 64 * 1024
+
+#: None on systems that do not have it.
+_sendfile = getattr(os, "sendfile", None)
 
 
 class Output:
@@ -103,6 +109,34 @@ class Output:
         self.written += len(data)
         self.waiting += len(data)
         self.original.write(data)
+
+    def sendFile(self, descriptor: int, place: int, count: int) -> int | None:
+        """
+        Have the kernel send octets of a file, with no copy of them made here.
+
+        The transport asks its producer for more once its socket is writable again.
+
+        Returns:
+            How many went, which may be none; None where they must be written.
+
+        Raises:
+            MessageChanged: where the file ends before *place*.
+            OSError: where the kernel cannot do it.
+        """
+        self.flush()
+        if _sendfile is None or not _sends_at_once(self.original):
+            return None
+        try:
+            sent: int = _sendfile(self.original.fileno(), descriptor, place, count)
+        except BlockingIOError:
+            sent = 0
+        else:
+            if not sent:
+                raise MessageChanged
+        self.written += sent
+        # Nothing waits, so that all the transport will do is to ask.
+        self.original.startWriting()
+        return sent
 
     def cork(self) -> None:
         """

@@ -10,13 +10,13 @@ from typing import Self
 
 from zope.interface import implementer
 
-from extretr.interfaces import IStoredFile
+from extretr.interfaces import IWholeFile
 
 #: Octets read at once where all are asked for.
 _PIECE = 1024 * 1024
 
 
-@implementer(IStoredFile)
+@implementer(IWholeFile)
 class StoredFile:
     """
     The stored form of a message that is a file of its own.
@@ -26,6 +26,13 @@ class StoredFile:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+
+    @property
+    def descriptor(self) -> int:
+        """
+        The descriptor, below zero once it is closed.
+        """
+        return self._descriptor
 
     def read(self, count: int = -1) -> bytes:
         """

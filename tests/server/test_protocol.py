@@ -213,14 +213,14 @@ class RetrieveTests(DialogueTestCase):
                     raise OSError("/secret/path")
                 return super().read(count)
 
-        file = Failing(b"x\n" * 100000)
+        file = Failing(b"x\n" * 200000)
         file.fails = False
         file.close = lambda: file.seek(0)
         self.mailbox.getMessage = lambda index: file
         self.send(b"LIST 1\r\n")
         file.fails, file.reads = True, 0
         answer = self.send(b"RETR 1\r\n")
-        self.assertTrue(answer.startswith(b"+OK 300000 octets\r\nx\r\n"))
+        self.assertTrue(answer.startswith(b"+OK 600000 octets\r\nx\r\n"))
         self.assertNotIn(b".\r\n", answer)
         self.assertTrue(self.transport.disconnected)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
