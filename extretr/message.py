@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from zope.interface import implementer
 
 from extretr.interfaces import ISeekableMessage, IStoredFile
-from extretr.offsets import Measured, Measurer, locate
+from extretr.interrupted import Interrupted
+from extretr.offsets import Measured, locate
 from extretr.wire import START, Position
 
 #: Octets of the stored form read between two steps of measuring, which is well under
 #: a millisecond's work.
 STEP = 256 * 1024
+
+#: Of all sessions: the next one of a client that hung up is another.
+_interrupted = Interrupted()
 
 
 def _always() -> bool:
@@ -86,8 +90,10 @@ class SeekableMessage:
 def measuring(file: IStoredFile, done: Callable[[Measured], object]) -> Iterator[None]:
     """
     Measure *file* in steps, one a turn, close it and hand the result to *done*.
+
+    Where the steps are given up, the next to measure the same file goes on from there.
     """
-    measurer = Measurer()
+    measurer = _interrupted.take(file)
     try:
         while chunk := file.read(STEP):
             measurer.feed(chunk)
@@ -97,5 +103,8 @@ def measuring(file: IStoredFile, done: Callable[[Measured], object]) -> Iterator
             if more:
                 yield
         done(measurer.finish())
+    except GeneratorExit:
+        _interrupted.keep(file, measurer)
+        raise
     finally:
         file.close()

@@ -57,7 +57,8 @@ class Measurer:
     """
 
     def __init__(self) -> None:
-        self._stored = 0
+        #: Octets of the stored form that were taken.
+        self.stored = 0
         self._added = 0
         self._dotted = False
         self._last = b"\n"  # as if a line had ended before the first
@@ -80,14 +81,14 @@ class Measurer:
                 self._last == b"\n" and chunk.startswith(b".")
             )
         self._last = chunk[-1:]
-        self._stored += len(chunk)
+        self.stored += len(chunk)
         last_mark = self._stored_marks[-1] if self._stored_marks else 0
-        if self._stored - last_mark >= self._spacing and self._last != b"\r":
+        if self.stored - last_mark >= self._spacing and self._last != b"\r":
             self._mark()
 
     def _mark(self) -> None:
-        self._stored_marks.append(self._stored)
-        self._offset_marks.append(self._stored + self._added)
+        self._stored_marks.append(self.stored)
+        self._offset_marks.append(self.stored + self._added)
         if len(self._stored_marks) > MOST_CHECKPOINTS:
             del self._stored_marks[::2], self._offset_marks[::2]
             self._spacing *= 2
@@ -96,17 +97,17 @@ class Measurer:
         """
         Give what was measured.
         """
-        if self._stored == 0:
+        if self.stored == 0:
             return EMPTY
-        size = self._stored + self._added
+        size = self.stored + self._added
         if self._last != b"\n":
             size += 2
-        if size == self._stored:
+        if size == self.stored:
             # An offset is its own position: no marks are needed.
-            return Measured(size, self._stored, True, self._dotted)
+            return Measured(size, self.stored, True, self._dotted)
         return Measured(
             size,
-            self._stored,
+            self.stored,
             False,
             self._dotted,
             self._stored_marks,

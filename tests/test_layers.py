@@ -53,8 +53,9 @@ ROOMS = [
     ("wire", set(), set()),
     ("syntax", {"errors"}, set()),
     ("offsets", {"errors", "wire"}, set()),
+    ("interrupted", {"offsets"}, set()),
     ("interfaces", PURE, GROUND),
-    ("message", {*PURE, "interfaces"}, GROUND),
+    ("message", {*PURE, "interfaces", "interrupted"}, GROUND),
     ("mailbox", {*PURE, "interfaces", "message"}, GROUND),
     ("stores", {*PURE, "interfaces", "message", "stores"}, STORES),
     (

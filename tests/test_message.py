@@ -98,3 +98,32 @@ class MeasuringTests(SynchronousTestCase):
         steps.close()
         self.assertTrue(file.closed)
         self.assertEqual(results, [])
+
+    def test_goesOn(self):
+        """
+        Who measures a file that another gave up goes on where that one stood.
+        """
+        stored = b"0123456\n" * (STEP // 2)
+        reads = []
+
+        class File(BytesIO):
+            def identity(self):
+                return "the same"
+
+            def read(self, count=-1):
+                reads.append(self.tell())
+                return super().read(count)
+
+        results = []
+        for begun in range(3):
+            steps = measuring(File(stored), results.append)
+            for _ in range(begun):
+                next(steps)
+            steps.close()
+        self.assertEqual(results, [])
+        list(measuring(File(stored), results.append))
+        self.assertEqual(results, [measure(stored)])
+        self.assertEqual(reads[:4], [0, STEP, STEP * 2, STEP * 3])
+        reads.clear()
+        list(measuring(File(stored), results.append))
+        self.assertEqual(reads[0], 0)

@@ -34,6 +34,19 @@ class StoredFile:
         """
         return self._descriptor
 
+    def identity(self) -> tuple[int, ...]:
+        """
+        Give what is another where the file is another, or its octets have changed.
+        """
+        status = os.fstat(self._descriptor)
+        return (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+
     def read(self, count: int = -1) -> bytes:
         """
         Give at most *count* octets, all for a negative one; none only at the end.
