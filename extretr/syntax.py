@@ -18,7 +18,6 @@ LINE_LIMIT = 512
 #: or messages, and it is still a small integer.
 HUGE = 10**18
 
-_DIGITS = re.compile(rb"[0-9]+")
 _UNIQUE_ID = re.compile(rb"[\x21-\x7e]{1,70}")
 _UNSAFE_IN_USER = re.compile(rb"[\x00-\x1f\x7f/]")
 _NOT_PRINTABLE = re.compile(rb"[^\x20-\x7e]")
@@ -31,8 +30,11 @@ def parse_number(argument: bytes) -> int:
     Raises:
         BadSyntax: where there is anything but digits.
     """
-    if not _DIGITS.fullmatch(argument):
+    # Of octets only those of ASCII are digits.
+    if not argument.isdigit():
         raise BadSyntax
+    if len(argument) < 19:
+        return int(argument)
     digits = argument.lstrip(b"0")
     return min(int(digits or b"0"), HUGE) if len(digits) < 20 else HUGE
 

@@ -12,9 +12,9 @@ from typing import Any
 
 
 @lru_cache(maxsize=256)
-def _arity(function: Callable[..., Any]) -> tuple[int, float]:
+def _fits(function: Callable[..., Any], count: int) -> bool:
     """
-    Give the least and the most positional arguments that *function* takes.
+    Tell whether *function* takes *count* positional arguments.
     """
     least, most = 0, 0.0
     for parameter in inspect.signature(function).parameters.values():
@@ -26,7 +26,7 @@ def _arity(function: Callable[..., Any]) -> tuple[int, float]:
         ):
             most += 1
             least += parameter.default is parameter.empty
-    return least, most
+    return least <= count <= most
 
 
 def takes(handler: Callable[..., Any], count: int) -> bool:
@@ -35,7 +35,5 @@ def takes(handler: Callable[..., Any], count: int) -> bool:
     """
     function = getattr(handler, "__func__", None)
     if function is None:
-        least, most = _arity(handler)
-        return least <= count <= most
-    least, most = _arity(function)
-    return least <= count + 1 <= most
+        return _fits(handler, count)
+    return _fits(function, count + 1)

@@ -9,7 +9,6 @@ where `LanguageMixin.strictUTF8` holds the server to the RFC, none.
 
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Callable
 from typing import Any
 
 from extretr.errors import NeedsUTF8
@@ -39,6 +38,8 @@ class LanguageMixin(BrakesMixin):
 
     #: Whether the client has asked for UTF-8 mode.
     utf8Mode = False
+
+    _anyState = BrakesMixin._anyState | {b"UTF8", b"LANG"}
 
     def listCapabilities(self) -> list[bytes]:
         """
@@ -80,14 +81,6 @@ class LanguageMixin(BrakesMixin):
             self.failResponse(b"invalid language " + printable(wanted))
         else:
             self.successResponse(tag + b" this text is in English")
-
-    def _handlerOf(self, command: bytes) -> Callable[..., Any]:
-        # Stock has a list of what may come before the login.
-        if command == b"UTF8":
-            return self.do_UTF8
-        if command == b"LANG":
-            return self.do_LANG
-        return super()._handlerOf(command)
 
     def _openAt(self, message: Any, offset: int) -> Opened:
         """

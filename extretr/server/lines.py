@@ -76,7 +76,7 @@ class LinesMixin:
                 if line is None:
                     break
                 self.lineReceived(line)
-                if output is not None and self.blocked is None and output.isClogged():
+                if output is not None and output.isClogged() and self.blocked is None:
                     # The peer asks faster than it reads.
                     self._hold(self._carry(drain()).addCallback(output.drained))
         finally:
@@ -105,8 +105,15 @@ class LinesMixin:
         Take one line out of the buffer; one that is too long is refused and forgotten.
         """
         while True:
+            begin, end = self._taken, self._buffer.find(b"\r\n", self._taken)
+            if 0 <= end - begin <= LINE_LIMIT - 2 and not self._discarding:
+                # No limit is less than this one.
+                self._taken = end + 2
+                return self._buffer[begin:end]
+            if begin == len(self._buffer):
+                self._buffer, self._taken = b"", 0
+                return None
             limit = self._lineLimit()
-            end = self._buffer.find(b"\r\n", self._taken)
             if end < 0:
                 self._buffer, self._taken = self._buffer[self._taken :], 0
                 if len(self._buffer) > limit:
@@ -114,7 +121,7 @@ class LinesMixin:
                     self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
                     self._refuseLong()
                 return None
-            line = self._buffer[self._taken : end]
+            line = self._buffer[begin:end]
             self._taken = end + 2
             if len(line) > limit - 2:
                 self._refuseLong()

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from extretr.errors import BadSyntax, NoSuchMessage
 from extretr.interfaces import ISeekableMessage
 from extretr.server.language import LanguageMixin
+from extretr.server.short import retrieved, whole_response
 from extretr.server.transfer import MessageBlocks, line_blocks
 from extretr.syntax import as_unique_id, parse_index, parse_number, printable, success
 from extretr.wire import LineCounter
@@ -161,6 +162,13 @@ class ExtendedRETRMixin(LanguageMixin):
         except BadSyntax:
             self.failResponse(BAD_NUMBER if offset is None else BAD_NUMBER_OR_OFFSET)
             return None
+        if offset is None and (self.utf8Mode or not self.strictUTF8):
+            response = whole_response(self.mbox, index)
+            if response is not None:
+                self._highest = max(self._highest, index + 1)
+                self.transport.write(response)
+                self._tellRetrieved(0, perf_counter() - begun)
+                return None
         message = self.mbox.openMessage(index)
         if isinstance(message, Deferred):
             return self._run(self._retrieveLater(index, message, held, begun))
@@ -177,12 +185,9 @@ class ExtendedRETRMixin(LanguageMixin):
     def _retrieve(
         self, index: int, message: ISeekableMessage, held: int, begun: float
     ) -> "Deferred[None] | None":
-        text = b"%d octets" % message.size
-        if held:
-            # A resumed download sees by the size that the message is the same.
-            text += b" (%d to come)" % (message.size - held)
         opened = self._openAt(message, held)
-        sent = self._send(index, MessageBlocks(success(text), opened))
+        greeting = retrieved(message.size, held)
+        sent = self._send(index, MessageBlocks(greeting, opened))
         self._tellRetrieved(held, perf_counter() - begun)
         return sent
 

@@ -56,6 +56,9 @@ class SessionMixin(MeteredMixin):
     schedule: Any
     portal: Any
 
+    #: Commands that may come before the login too, besides those that stock knows.
+    _anyState: frozenset[bytes] = frozenset()
+
     _mailbox: Any = None
     _transfer: Transfer | None = None
     _acknowledged: int | None = None
@@ -121,8 +124,10 @@ class SessionMixin(MeteredMixin):
                 self._abort("too many commands at once")
             return None
         try:
-            self._refuseWhileStopping(command.upper())
-            handler = self._handlerOf(command.upper())
+            command = command.upper()
+            if self._stopping:
+                self._refuseWhileStopping(command)
+            handler = self._handlerOf(command)
             if not takes(handler, len(arguments)):
                 raise pop3.POP3Error(b"wrong number of arguments")
             return handler(*arguments)
@@ -131,11 +136,12 @@ class SessionMixin(MeteredMixin):
         return None
 
     def _handlerOf(self, command: bytes) -> Callable[..., Any]:
-        if self.mbox is None and command not in self.AUTH_CMDS:  # type: ignore[attr-defined]
-            raise pop3.POP3Error(
-                b"not authenticated yet: cannot do " + printable(command)
-            )
-        if self.mbox is not None and command in _LOGIN_COMMANDS:
+        if self._mailbox is None:
+            if command not in self.AUTH_CMDS and command not in self._anyState:  # type: ignore[attr-defined]
+                raise pop3.POP3Error(
+                    b"not authenticated yet: cannot do " + printable(command)
+                )
+        elif command in _LOGIN_COMMANDS:
             raise pop3.POP3Error(b"already authenticated")
         name = command.decode("ascii", "replace")
         handler = getattr(self, "do_" + name, None)

@@ -5,7 +5,6 @@ Nothing that a client, or somebody on its way, sent in clear outlives the comman
 what stands in the buffer behind it is no more than noise.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport
@@ -29,6 +28,8 @@ class StartTLSMixin(SessionMixin):
     #: Seconds without an acknowledgement in which a peer has to close its own end,
     #: which TLS waits for.
     closeTimeOut: float = 60
+
+    _anyState = SessionMixin._anyState | {b"STLS"}
 
     _startedTLS = False
     _handshake: Any = None
@@ -80,12 +81,6 @@ class StartTLSMixin(SessionMixin):
             self._abort("TLS could not be started")
             return
         self._awaitHandshake()
-
-    def _handlerOf(self, command: bytes) -> Callable[..., Any]:
-        if command == b"STLS":
-            # Stock has a list of what may come before the login.
-            return self.do_STLS
-        return super()._handlerOf(command)
 
     def _canStartTLS(self) -> bool:
         transport = getattr(self.transport, "original", self.transport)

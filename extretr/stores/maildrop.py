@@ -86,6 +86,14 @@ class Maildrop:
         """
         raise NotImplementedError
 
+    def _readEntry(self, entry: Any, size: int) -> bytes | None:
+        """
+        Read the whole stored form, so many octets, if it is still what was listed.
+
+        None where it is not, or where the store has no short way to read it.
+        """
+        return None
+
     def _removeEntries(self, entries: list[Entry]) -> Any:
         """
         Remove the messages from the store, or give a Deferred that does.
@@ -160,6 +168,24 @@ class Maildrop:
         if entry.measured is not None:
             return self._messageOf(entry)
         return self._measured([entry], lambda: self._messageOf(entry))
+
+    def readShort(self, index: int, most: int) -> tuple[int, bytes] | None:
+        """
+        Give canonical size and stored form of a message of at most *most* octets.
+
+        None where that is not to be had at once, for whatever reason: `openMessage`
+        finds the reason again, and tells it.
+        """
+        if not 0 <= index < len(self._entries):
+            return None
+        entry = self._entries[index]
+        measured = entry.measured
+        if entry.deleted or entry.gone or measured is None:
+            return None
+        if measured.stored_size > most:
+            return None
+        stored = self._readEntry(entry, measured.stored_size)
+        return None if stored is None else (measured.size, stored)
 
     def countMessages(self) -> int:
         """
