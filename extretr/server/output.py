@@ -149,7 +149,8 @@ class Output:
         Let out what was gathered.
         """
         self._corked = False
-        self.flush()
+        if self._held:
+            self.flush()
 
     def flush(self) -> None:
         """

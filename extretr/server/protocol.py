@@ -41,6 +41,19 @@ class ExtendedRETRMixin(LanguageMixin):
 
     _highest: int
 
+    #: Whether a subclass leaves all as it is that RETR passes on its way.
+    _isUnchanged = False
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """
+        Look whether a subclass changes what becomes of a line.
+        """
+        super().__init_subclass__(**arguments)
+        cls._isUnchanged = all(
+            getattr(cls, name, None) is getattr(origin, name)
+            for name, origin in _ORIGINS.items()
+        )
+
     # Capabilities (RFC 2449; draft, section 4)
 
     def listCapabilities(self) -> list[bytes]:
@@ -162,18 +175,51 @@ class ExtendedRETRMixin(LanguageMixin):
         except BadSyntax:
             self.failResponse(BAD_NUMBER if offset is None else BAD_NUMBER_OR_OFFSET)
             return None
-        if offset is None and (self.utf8Mode or not self.strictUTF8):
-            response = whole_response(self.mbox, index)
-            if response is not None:
-                self._highest = max(self._highest, index + 1)
-                self.transport.write(response)
-                self._tellRetrieved(0, perf_counter() - begun)
-                return None
+        if offset is None and self._sendShort(index, begun):
+            return None
         message = self.mbox.openMessage(index)
         if isinstance(message, Deferred):
             return self._run(self._retrieveLater(index, message, held, begun))
         sending = self._retrieve(index, message, held, begun)
         return None if sending is None else self._hold(sending)
+
+    def _answersAtOnce(self, line: bytes) -> bool:
+        # From the line to the method of its command it is ten calls, which take as
+        # long as the system calls of a short message.
+        own = self.__dict__
+        if (
+            not line.startswith(b"RETR ")
+            or not self._isUnchanged
+            or self._mailbox is None
+            or self._stopping
+            or self.state != "COMMAND"
+            # An object may have been given its own.
+            or "do_RETR" in own
+            or "lineReceived" in own
+            or "processCommand" in own
+        ):
+            return False
+        begun, number = perf_counter(), line[5:]
+        return (
+            number.isdigit()
+            and len(number) < 10
+            and self._sendShort(int(number) - 1, begun)
+        )
+
+    def _sendShort(self, index: int, begun: float) -> bool:
+        """
+        Send a short message as a whole; tell whether it was possible, and is done.
+        """
+        if self.strictUTF8 and not self.utf8Mode:
+            return False
+        response = whole_response(self._mailbox, index)
+        if response is None:
+            return False
+        if index >= self._highest:
+            self._highest = index + 1
+        self.transport.write(response)
+        self._tellRetrieved(0, perf_counter() - begun)
+        return True
 
     async def _retrieveLater(
         self, index: int, message: Any, held: int, begun: float
@@ -288,6 +334,16 @@ class ExtendedRETRMixin(LanguageMixin):
             logout, self._onLogout = self._onLogout, None
             self._logOut(logout)
         self.transport.loseConnection()
+
+
+#: What RETR passes on its way from the line to its answer, and whose it is.
+_ORIGINS: dict[str, type[Any]] = {
+    "lineReceived": pop3.POP3,
+    "state_COMMAND": pop3.POP3,
+    "processCommand": LanguageMixin,
+    "_handlerOf": LanguageMixin,
+    "do_RETR": ExtendedRETRMixin,
+}
 
 
 class ExtendedPOP3(ExtendedRETRMixin, pop3.POP3):

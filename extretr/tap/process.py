@@ -11,6 +11,7 @@ from typing import Any
 from twisted.application.service import MultiService
 
 from extretr.server.graceful import GracefulStop
+from extretr.server.lean import lean
 from extretr.server.reloading import Reloads
 from extretr.server.signals import Signals
 from extretr.server.systemd import Notifier
@@ -70,6 +71,7 @@ class Process:
         self.reactor.callWhenRunning(systemd.ready)
 
     def _add(self, service: MultiService, sessions: "set[Any]", reload: Any) -> None:
+        lean(self.reactor)
         graceful = GracefulStop(self.reactor, sessions, self.stop_after)
         self.reload = reload
         self.hurry = graceful.hurry
