@@ -84,7 +84,12 @@ class LinesMixin:
                     answered = True
                 else:
                     self.lineReceived(line)
-                if output is not None and output.isClogged() and self.blocked is None:
+                if (
+                    output is not None
+                    and output.waiting
+                    and output.isClogged()
+                    and self.blocked is None
+                ):
                     # The peer asks faster than it reads.
                     self._hold(self._carry(drain()).addCallback(output.drained))
         finally:

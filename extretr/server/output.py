@@ -37,6 +37,7 @@ class Output:
         "_corked",
         "_held",
         "_held_octets",
+        "_plain",
         "original",
         "waiting",
         "written",
@@ -51,6 +52,7 @@ class Output:
         self._corked = False
         self._held: list[bytes] = []
         self._held_octets = 0
+        self._plain = _writes_plainly(transport)
         if hasattr(transport, "setTcpNoDelay"):
             try:
                 transport.setTcpNoDelay(True)
@@ -150,7 +152,8 @@ class Output:
         """
         self._corked = False
         if self._held:
-            self.flush()
+            held, self._held, self._held_octets = self._held, [], 0
+            self._send(held[0] if len(held) == 1 else b"".join(held))
 
     def flush(self) -> None:
         """
@@ -177,7 +180,7 @@ class Output:
             self.waiting = 0
             if not data:
                 return True
-            sent = self.original.writeSomeData(data)
+            sent = self._write(data)
             # An exception means that the connection is lost: the transport finds
             # out by itself, and tells it in its own time.
             if isinstance(sent, int) and sent > 0:
@@ -187,6 +190,16 @@ class Output:
         self.waiting += len(data)
         self.original.write(data)
         return False
+
+    def _write(self, data: bytes) -> Any:
+        if not self._plain:
+            return self.original.writeSomeData(data)
+        try:
+            # What the transport does itself, less four calls.
+            return self.original.socket.send(data)
+        except OSError:
+            # Either the socket is full, or the connection is lost.
+            return 0
 
     # What must not overtake, or be overtaken by, what was gathered
 
@@ -210,6 +223,14 @@ class Output:
         """
         self.flush()
         return self.original.startTLS(*arguments)
+
+
+def _writes_plainly(transport: Any) -> bool:
+    """
+    Tell whether a transport writes as Twisted's for TCP does.
+    """
+    write = getattr(transport, "writeSomeData", None)
+    return getattr(write, "__func__", None) is tcp.Connection.writeSomeData
 
 
 def _sends_at_once(transport: Any) -> bool:

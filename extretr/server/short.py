@@ -42,4 +42,4 @@ def retrieved(size: int, held: int = 0) -> bytes:
     """
     if held:
         return success(b"%d octets (%d to come)" % (size, size - held))
-    return success(b"%d octets" % size)
+    return b"+OK %d octets\r\n" % size
