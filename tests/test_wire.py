@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.wire import START, TERMINATOR, Decoder, Encoder, LineCounter, Position
+from extretr.wire import (
+    START,
+    TERMINATOR,
+    Decoder,
+    Encoder,
+    LineCounter,
+    Position,
+    encode_whole,
+)
 from tests import models
 
 #: What can go wrong by one octet is made of these.
@@ -75,6 +83,7 @@ class EncoderTests(SynchronousTestCase):
                 wire = models.wire(models.canonical(stored))
                 for size in (1, 2, 8):
                     self.assertEqual(encode(stored, size), wire, stored)
+                self.assertEqual(encode_whole(stored), wire, stored)
 
     @settings(derandomize=True, max_examples=300, deadline=None)
     @given(
@@ -87,6 +96,7 @@ class EncoderTests(SynchronousTestCase):
         """
         stored = b"".join(parts)
         self.assertEqual(encode(stored, size), models.wire(models.canonical(stored)))
+        self.assertEqual(encode_whole(stored), encode(stored, size))
 
     def test_emptyPieces(self):
         """

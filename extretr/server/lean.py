@@ -8,7 +8,9 @@ is logged, does not look at it.
 
 from typing import Any
 
-from twisted.python import log
+from twisted.logger import Logger
+
+_log = Logger()
 
 #: What a turn is made of; none of it is public.
 _NAMES = ("_poller", "_selectables", "_doReadOrWrite")
@@ -44,7 +46,7 @@ def lean(reactor: Any) -> bool:
             except KeyboardInterrupt:
                 raise
             except BaseException:
-                log.err()
+                _log.failure("what a socket was ready for could not be done")
 
     reactor.doPoll = reactor.doIteration = turn
     return True

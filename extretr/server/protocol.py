@@ -16,8 +16,7 @@ from twisted.python.failure import Failure
 
 from extretr.errors import BadSyntax, NoSuchMessage
 from extretr.interfaces import ISeekableMessage
-from extretr.server.language import LanguageMixin
-from extretr.server.short import retrieved, whole_response
+from extretr.server.short import ShortMixin, retrieved
 from extretr.server.transfer import MessageBlocks, line_blocks
 from extretr.syntax import as_unique_id, parse_index, parse_number, printable, success
 from extretr.wire import LineCounter
@@ -32,7 +31,7 @@ BAD_NUMBER_OR_OFFSET = b"Bad message number or offset argument"
 LINES_A_TURN = 1000
 
 
-class ExtendedRETRMixin(LanguageMixin):
+class ExtendedRETRMixin(ShortMixin):
     """
     RETR with an offset, and RFC 1939 as it is written, for any POP3 server class.
 
@@ -40,9 +39,6 @@ class ExtendedRETRMixin(LanguageMixin):
     """
 
     _highest: int
-
-    #: Whether a subclass leaves all as it is that RETR passes on its way.
-    _isUnchanged = False
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """
@@ -183,44 +179,6 @@ class ExtendedRETRMixin(LanguageMixin):
         sending = self._retrieve(index, message, held, begun)
         return None if sending is None else self._hold(sending)
 
-    def _answersAtOnce(self, line: bytes) -> bool:
-        # From the line to the method of its command it is ten calls, which take as
-        # long as the system calls of a short message.
-        own = self.__dict__
-        if (
-            not line.startswith(b"RETR ")
-            or not self._isUnchanged
-            or self._mailbox is None
-            or self._stopping
-            or self.state != "COMMAND"
-            # An object may have been given its own.
-            or "do_RETR" in own
-            or "lineReceived" in own
-            or "processCommand" in own
-        ):
-            return False
-        begun, number = perf_counter(), line[5:]
-        return (
-            number.isdigit()
-            and len(number) < 10
-            and self._sendShort(int(number) - 1, begun)
-        )
-
-    def _sendShort(self, index: int, begun: float) -> bool:
-        """
-        Send a short message as a whole; tell whether it was possible, and is done.
-        """
-        if self.strictUTF8 and not self.utf8Mode:
-            return False
-        response = whole_response(self._mailbox, index)
-        if response is None:
-            return False
-        if index >= self._highest:
-            self._highest = index + 1
-        self.transport.write(response)
-        self._tellRetrieved(0, perf_counter() - begun)
-        return True
-
     async def _retrieveLater(
         self, index: int, message: Any, held: int, begun: float
     ) -> None:
@@ -340,8 +298,8 @@ class ExtendedRETRMixin(LanguageMixin):
 _ORIGINS: dict[str, type[Any]] = {
     "lineReceived": pop3.POP3,
     "state_COMMAND": pop3.POP3,
-    "processCommand": LanguageMixin,
-    "_handlerOf": LanguageMixin,
+    "processCommand": ShortMixin,
+    "_handlerOf": ShortMixin,
     "do_RETR": ExtendedRETRMixin,
 }
 

@@ -240,7 +240,7 @@ class SessionMixin(MeteredMixin):
         if self.session is not None:
             self.session.asked()
         self._tellSent()
-        self.resetTimeout()  # type: ignore[attr-defined]
+        self.resetTimeout()
 
     def _acknowledgedNow(self) -> int | None:
         return None if self.session is None else self.session.acknowledged()

@@ -5,13 +5,64 @@ Of a message of 4 KiB the octets cost less than the objects that a transfer is m
 and the system calls in which it looks at the file twice.
 """
 
+from time import perf_counter
 from typing import Any
 
+from extretr.server.language import LanguageMixin
 from extretr.syntax import success
 from extretr.wire import encode_whole
 
 #: Octets of the stored form, at most, of a message that is read in one go.
 SHORT = 64 * 1024
+
+
+class ShortMixin(LanguageMixin):
+    """
+    How a session answers RETR of a short message.
+    """
+
+    _highest: int
+
+    #: Whether a subclass leaves all as it is that RETR passes on its way.
+    _isUnchanged = False
+
+    def _answersAtOnce(self, line: bytes) -> bool:
+        # From the line to the method of its command it is ten calls, which take as
+        # long as the system calls of a short message.
+        own = self.__dict__
+        if (
+            not line.startswith(b"RETR ")
+            or not self._isUnchanged
+            or self._mailbox is None
+            or self._stopping
+            or self.state != "COMMAND"
+            # An object may have been given its own.
+            or "do_RETR" in own
+            or "lineReceived" in own
+            or "processCommand" in own
+        ):
+            return False
+        begun, number = perf_counter(), line[5:]
+        return (
+            number.isdigit()
+            and len(number) < 10
+            and self._sendShort(int(number) - 1, begun)
+        )
+
+    def _sendShort(self, index: int, begun: float) -> bool:
+        """
+        Send a short message as a whole; tell whether it was possible, and is done.
+        """
+        if self.strictUTF8 and not self.utf8Mode:
+            return False
+        response = whole_response(self._mailbox, index)
+        if response is None:
+            return False
+        if index >= self._highest:
+            self._highest = index + 1
+        self.transport.write(response)
+        self._tellRetrieved(0, perf_counter() - begun)
+        return True
 
 
 def whole_response(mailbox: Any, index: int) -> bytes | None:

@@ -12,6 +12,10 @@ from zope.interface import implementer
 
 from extretr.interfaces import IWholeFile
 
+#: How a message is opened: whatever stands in its place must not be followed, nor
+#: waited for.
+OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
 #: Octets read at once where all are asked for.
 _PIECE = 1024 * 1024
 
@@ -81,3 +85,31 @@ class StoredFile:
     def __del__(self) -> None:
         # A message that was opened and then not sent must not stay open.
         self.close()
+
+
+def read_whole(path: bytes, size: int) -> tuple[bytes, os.stat_result | None]:
+    """
+    Read a file of *size* octets in one go, and look at it afterwards.
+
+    One look, after it was read, shows as much as one before and one after.  Each
+    compares with what was listed; a file that differed before and is as listed after
+    (touched back, say) neither can tell.  A file that is as it was listed has *size*
+    octets; the one read, which asked for no more, gave just so many: all of them, unless
+    it was longer then, and to cut it is to write to it.
+
+    Returns:
+        What was read and what the file looks like; nothing and None where it is of
+        another size, or cannot be had.
+    """
+    try:
+        descriptor = os.open(path, OPEN)
+    except OSError:
+        return b"", None
+    try:
+        stored = os.read(descriptor, size)
+        status = os.fstat(descriptor)
+    except OSError:
+        return b"", None
+    finally:
+        os.close(descriptor)
+    return (stored, status) if len(stored) == size else (b"", None)

@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from extretr.errors import MessageChanged, StoreUnavailable
 from extretr.interfaces import ISession, IStore
-from extretr.stores.descriptor import StoredFile
+from extretr.stores.descriptor import OPEN, StoredFile, read_whole
 from extretr.stores.index import Index
 from extretr.stores.lock import lock_in
 from extretr.stores.maildrop import (
@@ -53,8 +53,6 @@ _FOLDER = struct.Struct("<qq")
 
 #: Named anew when the form of the notes is another.
 _NOTE = b"listing 2 of "
-
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(slots=True)
@@ -88,36 +86,20 @@ class MaildirMaildrop(Maildrop):
         return StoredFile(descriptor), unchanged
 
     def _readEntry(self, entry: Any, size: int) -> bytes | None:
-        # One look at the file, after it was read, shows as much as one before and one
-        # after: both compare with what was listed, and what differed before and is as
-        # listed after (touched back, say) neither can see.  That the octets are of
-        # one read tells that none is missing: had the file been longer or shorter when
-        # it was read, and as listed now, it would have been written to in between, and
-        # its mtime would show it.
-        try:
-            descriptor = os.open(entry.path, _OPEN)
-        except OSError:
-            return None
-        try:
-            stored = os.read(descriptor, size)
-            status = os.fstat(descriptor)
-        except OSError:
-            return None
-        finally:
-            os.close(descriptor)
-        if len(stored) != size or _signature(status) != entry.signature:
+        stored, status = read_whole(entry.path, size)
+        if status is None or _signature(status) != entry.signature:
             return None
         return stored
 
     def _descriptorOf(self, entry: Any) -> int:
         try:
             try:
-                return os.open(entry.path, _OPEN)
+                return os.open(entry.path, OPEN)
             except FileNotFoundError:
                 path = self._findAgain(entry)
                 if path is None:
                     raise
-                return os.open(path, _OPEN)
+                return os.open(path, OPEN)
         except FileNotFoundError:
             self._checkIsThere()
             raise MessageChanged from None
