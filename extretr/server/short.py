@@ -8,6 +8,8 @@ and the system calls in which it looks at the file twice.
 from time import perf_counter
 from typing import Any
 
+from twisted.python.failure import Failure
+
 from extretr.server.language import LanguageMixin
 from extretr.syntax import success
 from extretr.wire import encode_whole
@@ -43,11 +45,13 @@ class ShortMixin(LanguageMixin):
         ):
             return False
         begun, number = perf_counter(), line[5:]
-        return (
-            number.isdigit()
-            and len(number) < 10
-            and self._sendShort(int(number) - 1, begun)
-        )
+        if not number.isdigit() or len(number) > 9:
+            return False
+        try:
+            return self._sendShort(int(number) - 1, begun)
+        except Exception:
+            self._replyTo(Failure())
+            return True
 
     def _sendShort(self, index: int, begun: float) -> bool:
         """

@@ -94,8 +94,8 @@ def read_whole(path: bytes, size: int) -> tuple[bytes, os.stat_result | None]:
     One look, after it was read, shows as much as one before and one after.  Each
     compares with what was listed; a file that differed before and is as listed after
     (touched back, say) neither can tell.  A file that is as it was listed has *size*
-    octets; the one read, which asked for no more, gave just so many: all of them, unless
-    it was longer then, and to cut it is to write to it.
+    octets; the one read, which asked for no more, gave just so many: all of them, or it
+    was longer then, and to cut it is to write to it.
 
     Returns:
         What was read and what the file looks like; nothing and None where it is of

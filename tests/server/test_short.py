@@ -310,6 +310,17 @@ class HooksTests(ShortTestCase):
         self.assertIn(b"UTF8", self.answer(session, b"RETR 2\r\n"))
         self.assertTrue(self.transport.value().startswith(b"-ERR"))
 
+    def test_fails(self):
+        """
+        An error of the mailbox is one reply, and the session goes on.
+        """
+        session = self.session()
+        self.patch(MaildirMaildrop, "readShort", lambda *_: 1 // 0)
+        answer = self.answer(session, b"RETR 1\r\nNOOP\r\n")
+        wanted = b"-ERR [SYS/TEMP] server error, try again later\r\n+OK \r\n"
+        self.assertEqual(answer, wanted)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_told(self):
         """
         It is counted, and known as retrieved.
