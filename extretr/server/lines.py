@@ -68,8 +68,10 @@ class LinesMixin:
         if self._working or self._over:
             return
         self._working = True
-        output = self.transport if isinstance(self.transport, Output) else None
+        below = self.transport
+        output = below if isinstance(below, Output) else None
         if output is not None:
+            below = output.original
             output.cork()
         answered = False
         try:
@@ -77,7 +79,8 @@ class LinesMixin:
             while (
                 self._taken < len(self._buffer)
                 and (self.blocked is None or self.state == "AUTH")
-                and not self._stopped()
+                and not self._over
+                and not getattr(below, "disconnecting", False)
                 and (line := self._nextLine()) is not None
             ):
                 if self._answersAtOnce(line):
@@ -101,7 +104,8 @@ class LinesMixin:
         if answered and not self._over:
             # Once for all of them: they came together.
             self.resetTimeout()
-        self._regulate()
+        if self._paused or len(self._buffer) > INPUT_LIMIT:
+            self._regulate()
 
     def _answersAtOnce(self, line: bytes) -> bool:
         """

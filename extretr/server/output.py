@@ -180,7 +180,15 @@ class Output:
             self.waiting = 0
             if not data:
                 return True
-            sent = self._write(data)
+            if self._plain:
+                try:
+                    # What the transport does itself, less four calls.
+                    sent = self.original.socket.send(data)
+                except OSError:
+                    # Either the socket is full, or the connection is lost.
+                    sent = 0
+            else:
+                sent = self.original.writeSomeData(data)
             # An exception means that the connection is lost: the transport finds
             # out by itself, and tells it in its own time.
             if isinstance(sent, int) and sent > 0:
@@ -190,16 +198,6 @@ class Output:
         self.waiting += len(data)
         self.original.write(data)
         return False
-
-    def _write(self, data: bytes) -> Any:
-        if not self._plain:
-            return self.original.writeSomeData(data)
-        try:
-            # What the transport does itself, less four calls.
-            return self.original.socket.send(data)
-        except OSError:
-            # Either the socket is full, or the connection is lost.
-            return 0
 
     # What must not overtake, or be overtaken by, what was gathered
 
