@@ -72,6 +72,7 @@ class LinesMixin:
         output = below if isinstance(below, Output) else None
         if output is not None:
             below = output.original
+            output.heard = not output.heard
             output.cork()
         answered = False
         try:

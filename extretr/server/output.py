@@ -38,7 +38,10 @@ class Output:
         "_held",
         "_held_octets",
         "_plain",
+        "heard",
+        "misses",
         "original",
+        "patience",
         "waiting",
         "written",
     )
@@ -49,6 +52,11 @@ class Output:
         self.written = 0
         #: Octets handed to the transport that may still wait in its buffer.
         self.waiting = 0
+        #: Is another each time that the peer was heard.
+        self.heard = False
+        #: How often it had said no more when it was read on from, and how often not to
+        #: do that any more (see `extretr.server.lean`).
+        self.misses = self.patience = 0
         self._corked = False
         self._held: list[bytes] = []
         self._held_octets = 0

@@ -10,7 +10,10 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.server.lean import lean
+from extretr.server import lean as module
+from extretr.server.lean import PATIENCE, lean
+from extretr.server.output import Output
+from tests.server.dialogue import DialogueTestCase
 
 
 class Reader:
@@ -20,12 +23,19 @@ class Reader:
 
     def __init__(self, act):
         self.socket, self.peer = socket.socketpair()
+        self.socket.setblocking(False)
+        self.reads = 0
         self.fileno = self.socket.fileno
         self.act = act
         self.lost = []
 
     def doRead(self):
-        return self.act(self.socket.recv(100))
+        self.reads += 1
+        try:
+            octets = self.socket.recv(1)
+        except BlockingIOError:
+            return None
+        return self.act(octets)
 
     def connectionLost(self, reason):
         self.lost.append(reason)
@@ -36,10 +46,9 @@ class Reader:
         return "reader"
 
 
-@skipUnless(sys.platform == "linux", "epoll is there on Linux only")
-class LeanTests(SynchronousTestCase):
+class LeanTestCase(SynchronousTestCase):
     """
-    A reactor that is made lean calls what is ready, and survives what that does.
+    A reactor for epoll, which is not the one that the tests run in.
     """
 
     def setUp(self):
@@ -56,6 +65,13 @@ class LeanTests(SynchronousTestCase):
         self.reactor.addReader(reader)
         reader.peer.send(b"x")
         return reader
+
+
+@skipUnless(sys.platform == "linux", "epoll is there on Linux only")
+class LeanTests(LeanTestCase):
+    """
+    A reactor that is made lean calls what is ready, and survives what that does.
+    """
 
     def test_calls(self):
         """
@@ -123,3 +139,103 @@ class LeanTests(SynchronousTestCase):
             before = dict(vars(reactor))
             self.assertFalse(lean(reactor))
             self.assertEqual(vars(reactor), before)
+
+
+@skipUnless(sys.platform == "linux", "epoll is there on Linux only")
+class ReadOnTests(LeanTestCase):
+    """
+    A session's peer that has said more by the time it is answered is read on from.
+    """
+
+    def setUp(self):
+        super().setUp()
+        lean(self.reactor)
+        self.patch(module, "AGAIN_FOR", 60.0)
+        #: What the peer still says, a piece whenever it is answered.
+        self.more = []
+        self.session = self.reader(self.hear)
+        self.session.protocol = self
+        self.transport = Output(self.session)
+
+    def hear(self, octets):
+        self.transport.heard = not self.transport.heard
+        self.seen.append(octets)
+        if self.more:
+            self.session.peer.send(self.more.pop(0))
+
+    def test_atOnce(self):
+        """
+        What it says is taken in one turn, and one read that finds nothing ends it.
+        """
+        self.more = [b"a", b"b", b"c"]
+        self.reactor.doIteration(0)
+        self.assertEqual(self.seen, [b"x", b"a", b"b", b"c"])
+        self.assertEqual(self.session.reads, 5)
+
+    def test_forAMoment(self):
+        """
+        After that moment others have their turn.
+        """
+        self.patch(module, "AGAIN_FOR", 0.0)
+        self.more = [b"a", b"b", b"c"]
+        other = self.reader(self.seen.append)
+        self.reactor.doIteration(0)
+        self.assertIn(other, self.reactor.getReaders())
+        self.assertEqual(sorted(self.seen), [b"a", b"x", b"x"])
+
+    def test_paused(self):
+        """
+        A session that takes no more for now is not read from.
+        """
+        self.more = [b"a"]
+
+        def pause(octets):
+            self.hear(octets)
+            self.reactor.removeReader(self.session)
+
+        self.session.act = pause
+        self.reactor.doIteration(0)
+        self.assertEqual((self.seen, self.session.reads), ([b"x"], 1))
+
+    def test_lost(self):
+        """
+        Nor is one that is over.
+        """
+        self.more = [b"a"]
+        self.session.act = lambda octets: self.hear(octets) or ConnectionDone()
+        self.reactor.doIteration(0)
+        self.assertEqual((self.seen, self.session.reads), ([b"x"], 1))
+        self.assertEqual(len(self.session.lost), 1)
+
+    def test_patience(self):
+        """
+        One that never has said more is read on from in one of so many turns, until it
+        has again.
+        """
+        turns = PATIENCE * PATIENCE
+        for _ in range(turns):
+            self.reactor.doIteration(0)
+            self.session.peer.send(b"y")
+        self.assertEqual(len(self.seen), turns)
+        self.assertLess(self.session.reads - turns, 2 * PATIENCE)
+        self.more = [b"a"] * turns
+        for _ in range(PATIENCE + 1):
+            self.reactor.doIteration(0)
+        self.assertEqual(self.more, [])
+        self.assertEqual(self.transport.patience, 0)
+
+
+class HeardTests(DialogueTestCase):
+    """
+    A session tells its output that the peer was heard.
+    """
+
+    def test_heard(self):
+        """
+        That is another each time.
+        """
+        output = self.session.transport
+        for command in (b"NOOP\r\n", b"NO", b"OP\r\nNOOP\r\n"):
+            before = output.heard
+            self.send(command)
+            self.assertNotEqual(output.heard, before)
