@@ -2,6 +2,7 @@
 Who the peer is: its address for the log, and whether it is on this host.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -47,8 +48,14 @@ def is_local(peer: Any) -> bool:
 
 
 def _address_of(peer: Any) -> IPv4Address | IPv6Address | None:
+    return _parsed(str(getattr(peer, "host", "")))
+
+
+@lru_cache(1000)
+def _parsed(host: str) -> IPv4Address | IPv6Address | None:
+    # It is asked for several times a session, and takes longer than a system call.
     try:
-        address = ip_address(str(getattr(peer, "host", "")).partition("%")[0])
+        address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
     # An IPv4 peer of a socket that takes both.

@@ -7,13 +7,14 @@ guard, a flock on a file beside it, and holds that for as long as the change tak
 The guard stays when the record goes: a lock file that is removed is two locks.
 """
 
+import errno
 import fcntl
 import json
 import os
 import socket
 import stat
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
 
@@ -45,7 +46,7 @@ class Record:
         Give a new record for this process.
         """
         pid = os.getpid()
-        return cls(token, host_identity(), pid, _state_and_start(pid)[1])
+        return cls(token, host_identity(), pid, _start_of(pid))
 
     @classmethod
     def parse(cls, octets: bytes) -> "Record | None":
@@ -68,7 +69,8 @@ class Record:
         """
         Give the octets that `parse` reads.
         """
-        return json.dumps(asdict(self)).encode("ascii") + b"\n"
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return json.dumps(fields).encode("ascii") + b"\n"
 
     def is_of_dead_process(self) -> bool:
         """
@@ -112,6 +114,14 @@ def host_identity() -> str:
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return socket.gethostname()
+
+
+@cache
+def _start_of(pid: int) -> str:
+    """
+    Give the start time of a process that asks for its own: that never changes.
+    """
+    return _state_and_start(pid)[1]
 
 
 def _state_and_start(pid: int) -> tuple[str, str]:
@@ -178,8 +188,11 @@ class RecordFile:
         """
         Make the folder of the record, not what is above it: that may be unmounted.
         """
+        folder = os.path.dirname(self._path) or b"."
+        if os.path.isdir(folder):
+            return
         try:
-            os.mkdir(os.path.dirname(self._path) or b".", 0o700)
+            os.mkdir(folder, 0o700)
         except FileExistsError:
             pass
 
@@ -233,19 +246,29 @@ class RecordFile:
             os.close(descriptor)
         return Record.parse(octets), _signature(status)
 
+    def write_first(self, record: Record) -> None:
+        """
+        Write a record where `read` found none; only under the guard.
+
+        It is written in its place, which is half the work for the file system: who
+        reads half of it finds none, and there was none.
+        """
+        try:
+            _create(self._path, record)
+        except FileExistsError:
+            # It is corrupt.
+            self.write(record)
+
     def write(self, record: Record) -> None:
         """
         Replace the record; only under the guard.
         """
         try:
+            _create(self._new_path, record)
+        except FileExistsError:
             # What a crash has left, or somebody else has laid there.
             os.unlink(self._new_path)
-        except FileNotFoundError:
-            pass
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        # Not synced to the disk: after a crash of the host nobody holds it anyway.
-        with open(os.open(self._new_path, flags, 0o600), "wb") as file:
-            file.write(record.format())
+            _create(self._new_path, record)
         os.rename(self._new_path, self._path)
 
     def remove(self) -> None:
@@ -256,6 +279,21 @@ class RecordFile:
             os.unlink(self._path)
         except FileNotFoundError:
             pass
+
+
+def _create(path: bytes, record: Record) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    octets = record.format()
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        # Not synced to the disk: after a crash of the host nobody holds it anyway.
+        if os.write(descriptor, octets) < len(octets):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _signature(status: os.stat_result) -> Hashable:

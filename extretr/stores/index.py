@@ -16,6 +16,7 @@ from contextlib import closing
 from twisted.logger import Logger
 
 from extretr.offsets import Measured
+from extretr.stores.recent import Recent
 
 #: Raised when what is remembered, or how, is another; older files are begun anew.
 VERSION = 1
@@ -31,6 +32,11 @@ CREATE TABLE IF NOT EXISTS messages
 CREATE TABLE IF NOT EXISTS notes
     (name BLOB PRIMARY KEY, value BLOB, checksum INTEGER);
 """
+
+
+#: Of all indexes of this process.  It may be behind: what is remembered of a message,
+#: or noted, says itself of what state of things it is.
+_recent = Recent()
 
 
 class Index:
@@ -51,7 +57,7 @@ class Index:
         # As keys of a dictionary: an empty one is 150 octets less than an empty set.
         self._dirty: dict[bytes, None] = {}
         self._dirty_notes: dict[bytes, None] = {}
-        if path is not None and os.path.exists(path):
+        if path is not None:
             self._load(path)
 
     def remembered(self, key: bytes, signature: bytes) -> Measured | None:
@@ -124,10 +130,23 @@ class Index:
 
     def _load(self, path: bytes) -> None:
         try:
+            loaded = _recent.get(path, lambda: self._read(path))
+        except FileNotFoundError:
+            return
+        except OSError:
+            self._log.failure("the index cannot be read")
+            return
+        if loaded is not None:
+            self._messages, self._notes = loaded
+
+    def _read(
+        self, path: bytes
+    ) -> tuple[dict[bytes, tuple[bytes, bytes, int]], dict[bytes, bytes]] | None:
+        try:
             with closing(_connect(path)) as database:
                 if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                    return
-                self._messages = {
+                    return None
+                messages = {
                     key: (signature, data, checksum)
                     for key, signature, data, checksum in database.execute(
                         "SELECT key, signature, data, checksum FROM messages"
@@ -135,8 +154,9 @@ class Index:
                     if isinstance(key, bytes)
                     and isinstance(signature, bytes)
                     and isinstance(data, bytes)
+                    and isinstance(checksum, int)
                 }
-                self._notes = {
+                notes = {
                     name: value
                     for name, value, checksum in database.execute(
                         "SELECT name, value, checksum FROM notes"
@@ -145,12 +165,13 @@ class Index:
                     and isinstance(value, bytes)
                     and _checksum(name, value) == checksum
                 }
+                return messages, notes
         except sqlite3.OperationalError:
             self._log.failure("the index cannot be read")
         except (sqlite3.Error, OverflowError, UnicodeDecodeError):
             self._log.failure("the index is corrupt and begun anew")
-            self._messages, self._notes = {}, {}
             self._remove(path)
+        return None
 
     def _write(self, path: bytes) -> None:
         # sqlite would make the file with the umask's mode.

@@ -83,7 +83,8 @@ def lock_in(state: bytes, clock: Any, takeover_after: float) -> SessionLock:
         StoreUnavailable: where it cannot be made.
     """
     try:
-        os.makedirs(state, 0o700, exist_ok=True)
+        if not os.path.isdir(state):
+            os.makedirs(state, 0o700, exist_ok=True)
     except OSError:
         _log.failure(
             "{state} cannot be made: --state names a folder that can be written",
@@ -157,8 +158,11 @@ class _Contender:
         Tell whether the record is ours now; it runs under the guard.
         """
         record = self._file.read()
-        if record is None or record.is_of_dead_process():
-            self._take(record)
+        if record is None:
+            self._file.write_first(Record.of_this_process(self._token))
+            return True
+        if record.is_of_dead_process():
+            self._takeOver()
             return True
         if record.token != self._against:
             # The holder, or one who was quicker than we: it has to answer us too,
@@ -173,11 +177,11 @@ class _Contender:
             raise InUse
         if self._left > 0:
             return False
-        self._take(record)
+        self._takeOver()
         return True
 
-    def _take(self, before: Record | None) -> None:
-        self._tookOver = before is not None
+    def _takeOver(self) -> None:
+        self._tookOver = True
         self._file.write(Record.of_this_process(self._token))
 
     def _waitForGuard(self) -> None:

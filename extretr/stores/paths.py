@@ -27,17 +27,8 @@ class PathTemplate:
                 name = sequence[0].decode("utf-8", "replace")
                 raise ValueError(f"{name} is none of %u, %n, %d and %%")
         self._path = path
-
-    @property
-    def root(self) -> bytes:
-        """
-        The folder that all paths lie below, or the path itself where it is just one.
-        """
-        fixed = re.split(rb"%[und]", self._path, maxsplit=1)
-        path = fixed[0].replace(b"%%", b"%")
-        if len(fixed) == 1:
-            return path
-        return path.rpartition(b"/")[0] or (b"/" if path.startswith(b"/") else b".")
+        #: The folder that all paths lie below, or the path itself where it is just one.
+        self.root = _root_of(path)
 
     def expand(self, user: bytes) -> bytes:
         """
@@ -56,3 +47,11 @@ class PathTemplate:
             return parts[sequence[1]]
 
         return _SEQUENCE.sub(replace, self._path)
+
+
+def _root_of(template: bytes) -> bytes:
+    fixed = re.split(rb"%[und]", template, maxsplit=1)
+    path = fixed[0].replace(b"%%", b"%")
+    if len(fixed) == 1:
+        return path
+    return path.rpartition(b"/")[0] or (b"/" if path.startswith(b"/") else b".")
