@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from extretr.errors import ServerBusy, TooManyConnections, TooManyLogins
 from extretr.interfaces import IBrakes
 from extretr.server.authentication import AuthMixin
-from extretr.server.entering import counted
+from extretr.server.entering import counted, tell
 from extretr.server.metered import TURNED_AWAY
 from extretr.server.peers import host_of, is_local, network_of
 from extretr.server.turned_away import TurnedAway
@@ -166,8 +166,7 @@ class BrakesMixin(AuthMixin):
         Tell the brakes what needs no answer.
         """
         if self.brakes is not None:
-            told = maybeDeferred(getattr(self.brakes, what), *arguments)
-            told.addErrback(lambda reason: self._log.failure(what, failure=reason))
+            tell(getattr(self.brakes, what), *arguments)
 
     # Strangers
 

@@ -35,24 +35,41 @@ def counted(
         arguments: of both.
         refused: whether an answer means that it was not counted.
     """
+    counting = maybeDeferred(count, *arguments)
+    if counting.called and not counting.paused:
+        # So it is without workers, several times a session.
+        return counting
     answer: Deferred[Any] = Deferred()
 
     def came(result: Any) -> None:
         if not answer.called:
             answer.callback(result)
         elif not refused(result):
-            maybeDeferred(undo, *arguments).addErrback(_lost)
+            tell(undo, *arguments)
 
     def failed(reason: Failure) -> None:
         if not answer.called:
             answer.errback(reason)
 
-    maybeDeferred(count, *arguments).addCallbacks(came, failed)
+    counting.addCallbacks(came, failed)
     return answer
 
 
+def tell(function: Callable[..., Any], *arguments: Any) -> None:
+    """
+    Tell what needs no answer; that it fails is logged.
+    """
+    try:
+        told = function(*arguments)
+    except Exception:
+        _lost(Failure())
+    else:
+        if isinstance(told, Deferred):
+            told.addErrback(_lost)
+
+
 def _lost(reason: Failure) -> None:
-    Logger(__name__).failure("nobody takes back what was counted", failure=reason)
+    Logger(__name__).failure("it cannot be told what is to count", failure=reason)
 
 
 class _Logout:
@@ -113,4 +130,4 @@ class BrakedRealm:
         return interface, avatar, _Logout(self._leave, user, logout)
 
     def _leave(self, user: Any) -> None:
-        maybeDeferred(self._brakes.leave, user).addErrback(_lost)
+        tell(self._brakes.leave, user)

@@ -218,14 +218,14 @@ class SessionMixin(MeteredMixin):
         self._acknowledged = self._acknowledgedNow()
         idle = self.timeOut
         if self.stallTimeOut is not None:
-            self.setTimeout(self.stallTimeOut)  # type: ignore[attr-defined]
+            self.setTimeout(self.stallTimeOut)
 
         def ended(result: Any) -> None:
             if isinstance(result, Failure):
                 self._cutOff(result)
             self._transfer = None
             if not self._over and self.stallTimeOut is not None:
-                self.setTimeout(idle)  # type: ignore[attr-defined]
+                self.setTimeout(idle)
 
         return transfer.begin().addBoth(ended)
 
@@ -247,6 +247,15 @@ class SessionMixin(MeteredMixin):
 
     # The end
 
+    def setTimeout(self, period: Any) -> Any:
+        """
+        Set the seconds of silence after which the session ends; None for any.
+        """
+        if period is not None and self.timeOut is not None and period < self.timeOut:
+            # A call that is made earlier is looked for among all that the reactor has.
+            super().setTimeout(None)  # type: ignore[misc]
+        return super().setTimeout(period)  # type: ignore[misc]
+
     def timeoutConnection(self) -> None:
         """
         End the session of a peer that has been silent for too long.
@@ -259,7 +268,7 @@ class SessionMixin(MeteredMixin):
         slow = self._transfer is not None and acknowledged != self._acknowledged
         self._acknowledged = acknowledged
         if busy or slow:
-            self.setTimeout(self.timeOut)  # type: ignore[attr-defined]
+            self.setTimeout(self.timeOut)
             return
         self._abort("timed out")
 

@@ -125,12 +125,12 @@ class StartTLSMixin(SessionMixin):
         if self._acknowledged == before:
             self._abort(self.ending)
         else:
-            self.setTimeout(self.closeTimeOut)  # type: ignore[attr-defined]
+            self.setTimeout(self.closeTimeOut)
 
     def _finish(self, ending: str) -> None:
         if not self._over:
             self._acknowledged = self._acknowledgedNow()
-            self.setTimeout(self.closeTimeOut)  # type: ignore[attr-defined]
+            self.setTimeout(self.closeTimeOut)
         super()._finish(ending)
 
     def _awaitHandshake(self) -> None:

@@ -12,11 +12,9 @@ from twisted.logger import Logger
 from extretr.errors import LockLost, StoreUnavailable
 from extretr.interfaces import ISession
 from extretr.stores.holder import Guard, RecordFile
+from extretr.stores.looks import look_later, look_no_more
 
-#: Seconds between two looks of the holder at its record.
-LOOK = 1.0
-
-#: The same, while a contest is open that it has not answered.
+#: Seconds between two looks while a contest is open that is not answered.
 CONTESTED_LOOK = 0.25
 
 #: Seconds between two attempts to take the guard.
@@ -87,8 +85,9 @@ class Held:
         self._settled = False
         self._noticed = 0
         #: Contests not answered yet: the number, and when it was noticed.
-        self._open: list[tuple[int, float]] = []
-        self._call: Any = clock.callLater(LOOK, self._look)
+        self._open: tuple[tuple[int, float], ...] = ()
+        self._call: Any = None
+        look_later(self, clock)
 
     def whileOurs(self, action: Callable[[], T]) -> T:
         """
@@ -186,11 +185,15 @@ class Held:
     # Looking
 
     def _stopLooking(self) -> None:
+        look_no_more(self, self._clock)
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """
+        Look whether the lock is ours still, and whether anybody contests it.
+        """
         self._call = None
         lost = False
         try:
@@ -205,9 +208,12 @@ class Held:
             self._failing = True
         if lost:
             self._session.evict()
-        elif not self._released:
-            pause = CONTESTED_LOOK if self._open else LOOK
-            self._call = self._clock.callLater(pause, self._look)
+        elif self._released:
+            pass
+        elif self._open:
+            self._call = self._clock.callLater(CONTESTED_LOOK, self.look)
+        else:
+            look_later(self, self._clock)
 
     def _isLost(self) -> bool:
         """
@@ -223,7 +229,7 @@ class Held:
         self._settled, self._seen = seen == self._seen, seen
         if record.contest > self._noticed:
             self._noticed = record.contest
-            self._open.append((record.contest, self._clock.seconds()))
+            self._open = (*self._open, (record.contest, self._clock.seconds()))
             self._session.challenge()
         return False
 
@@ -249,4 +255,4 @@ class Held:
         finally:
             if guard is not self._acting:
                 guard.close()
-        self._open = [entry for entry in self._open if entry[0] > answered]
+        self._open = tuple(entry for entry in self._open if entry[0] > answered)
