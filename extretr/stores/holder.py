@@ -184,6 +184,10 @@ class RecordFile:
     def _new_path(self) -> bytes:
         return self._path + b".new"
 
+    @property
+    def _free_path(self) -> bytes:
+        return self._path + b".free"
+
     def make_folder(self) -> None:
         """
         Make the folder of the record, not what is above it: that may be unmounted.
@@ -249,49 +253,69 @@ class RecordFile:
     def write_first(self, record: Record) -> None:
         """
         Write a record where `read` found none; only under the guard.
-
-        It is written in its place, which is half the work for the file system: who
-        reads half of it finds none, and there was none.
         """
         try:
-            _create(self._path, record)
-        except FileExistsError:
-            # It is corrupt.
+            _overwrite(self._free_path, record.format())
+        except (FileNotFoundError, FileExistsError):
             self.write(record)
+        else:
+            os.rename(self._free_path, self._path)
 
     def write(self, record: Record) -> None:
         """
         Replace the record; only under the guard.
         """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         try:
-            _create(self._new_path, record)
+            descriptor = os.open(self._new_path, flags, 0o600)
         except FileExistsError:
             # What a crash has left, or somebody else has laid there.
             os.unlink(self._new_path)
-            _create(self._new_path, record)
+            descriptor = os.open(self._new_path, flags, 0o600)
+        _write_and_close(descriptor, record.format())
         os.rename(self._new_path, self._path)
 
     def remove(self) -> None:
         """
         Remove the record; only under the guard.
+
+        The file stays, under another name, for the next one: ext4 makes a new file the
+        more slowly the more were removed in the last seconds.
         """
         try:
-            os.unlink(self._path)
+            os.rename(self._path, self._free_path)
         except FileNotFoundError:
             pass
 
 
-def _create(path: bytes, record: Record) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    octets = record.format()
-    descriptor = os.open(path, flags, 0o600)
+def _overwrite(path: bytes, octets: bytes) -> None:
+    """
+    Replace what is in a file that nobody reads.
+
+    Raises:
+        FileExistsError: where it is none of ours.
+    """
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        # Not synced to the disk: after a crash of the host nobody holds it anyway.
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise FileExistsError from None
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise FileExistsError
+    if status.st_size > len(octets):
+        octets = octets[:-1].ljust(status.st_size - 1) + b"\n"
+    _write_and_close(descriptor, octets)
+
+
+def _write_and_close(descriptor: int, octets: bytes) -> None:
+    # Not synced to the disk: after a crash of the host nobody holds it anyway.
+    try:
         if os.write(descriptor, octets) < len(octets):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except BaseException:
-        os.unlink(path)
-        raise
     finally:
         os.close(descriptor)
 
