@@ -77,17 +77,15 @@ class _Logout:
     What ends a session: it costs less than a closure, and there are thousands.
     """
 
-    __slots__ = ("_leave", "_logout", "_user")
+    __slots__ = ("_brakes", "_logout", "_user")
 
-    def __init__(
-        self, leave: Callable[[Any], None], user: Any, logout: Callable[[], Any]
-    ) -> None:
-        self._leave = leave
+    def __init__(self, brakes: IBrakes, user: Any, logout: Callable[[], Any]) -> None:
+        self._brakes = brakes
         self._user = user
         self._logout = logout
 
     def __call__(self) -> Any:
-        self._leave(self._user)
+        tell(self._brakes.leave, self._user)
         return self._logout()
 
 
@@ -125,9 +123,6 @@ class BrakedRealm:
             )
             interface, avatar, logout = await asked
         except BaseException:
-            self._leave(user)
+            tell(brakes.leave, user)
             raise
-        return interface, avatar, _Logout(self._leave, user, logout)
-
-    def _leave(self, user: Any) -> None:
-        tell(self._brakes.leave, user)
+        return interface, avatar, _Logout(brakes, user, logout)

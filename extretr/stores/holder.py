@@ -173,6 +173,9 @@ class RecordFile:
     The file in which the record lies; every method may raise OSError.
     """
 
+    # There are thousands of them.
+    __slots__ = ("_path",)
+
     def __init__(self, path: bytes) -> None:
         self._path = path
 

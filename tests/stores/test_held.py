@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from extretr.errors import InUse, LockLost, StoreUnavailable
 from extretr.stores import held as held_module
 from extretr.stores import holder
+from extretr.stores.holder import RecordFile
 from tests.stores.locking import STEP, LockTestCase
 
 
@@ -265,9 +266,11 @@ class LookTests(LockTestCase):
         A record that two looks have found the same is not read again.
         """
         reads = []
-        read = self.file.read_signed
-        held = self.held()
-        self.patch(held._file, "read_signed", lambda: reads.append(1) or read())
+        read = RecordFile.read_signed
+        self.held()
+        self.patch(
+            RecordFile, "read_signed", lambda file: reads.append(1) or read(file)
+        )
         self.advance(20)
         self.assertEqual(len(reads), 2)
 
@@ -451,20 +454,20 @@ class LookTests(LockTestCase):
         An answer never overwrites the record of who took over meanwhile.
         """
         session = self.session()
-        held = self.held(session)
+        self.held(session)
         login = self.lock.acquire(self.session())
         self.advance(1)
         login.cancel()
         self.failureResultOf(login)
-        take = held._file.guard
+        take = RecordFile.guard
 
-        def guard():
+        def guard(file):
             # The holder is stopped, just before it takes the guard.
-            self.patch(held._file, "guard", take)
+            self.patch(RecordFile, "guard", take)
             self.otherHolder()
-            return take()
+            return take(file)
 
-        self.patch(held._file, "guard", guard)
+        self.patch(RecordFile, "guard", guard)
         self.advance(STEP)
         session.sign()
         self.advance(1)
