@@ -108,7 +108,7 @@ class MaildropFactory(ServerFactory):
         for name in ("__module__", "__qualname__", "__doc__"):
             namespace[name] = getattr(protocol, name)
         made = type(protocol.__name__, (protocol,), namespace)
-        known = made.__new__(made)
+        known: Any = object.__new__(made)
         for name in _OWN:
             vars(known)[name] = None
         return made
