@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
@@ -45,6 +46,7 @@ def main() -> None:
     globalLogBeginner.beginLoggingTo([jsonFileLogObserver(log)])
     from twisted.internet import reactor
 
+    started: Any = reactor
     os.chdir(configuration["folder"])
     run = RunOptions()
     run.parseOptions(configuration["arguments"])
@@ -60,13 +62,12 @@ def main() -> None:
     keys = {name: bytes.fromhex(key) for name, key in configuration["keys"].items()}
     handed = Handed(
         ports=AcceptingReactor(reactor, sockets),
-        brakes=AskedBrakes(link.callRemote),
+        brakes=AskedBrakes(link.callRemote, partial(started.callLater, 0)),
         users_key=keys["users"],
         attributes={"triedKey": keys["tried"]},
     )
     service = serving(run, reactor, process, handed)
     factory: IProtocolFactory = _Factory(link)
-    started: Any = reactor
     started.adoptStreamConnection(LINK, socket.AF_UNIX, factory)
     os.close(LINK)
     service.privilegedStartService()

@@ -2,7 +2,7 @@
 `extretr.server.shared_brakes` and `extretr.server.worker_link`: a worker asks.
 """
 
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
@@ -10,6 +10,7 @@ from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from extretr.errors import ServerBusy
 from extretr.interfaces import IBrakes
 from extretr.server.limits import Brakes, Limits
 from extretr.server.shared_brakes import AskedBrakes, BrakesDesk
@@ -159,6 +160,92 @@ class BrakesTests(LinkedTestCase):
             self.first.link.connectionLost(Failure(ConnectionLost()))
         self.failureResultOf(asked, ConnectionLost)
         self.assertEqual(self.first.told, ["stop"])
+
+
+class TogetherTests(LinkedTestCase):
+    """
+    What a worker asks in one turn of its reactor goes as one.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.sent, self.turns = [], []
+
+        def ask(command, **arguments):
+            self.sent.append(arguments)
+            return self.first.link.callRemote(command, **arguments)
+
+        self.asked = AskedBrakes(ask, self.turns.append)
+
+    def turn(self):
+        turns = self.turns[:]
+        self.turns.clear()
+        for end in turns:
+            end()
+        self.first.pump.flush()
+
+    def test_one(self):
+        """
+        Questions and what is told keep their order; each question has its answer.
+        """
+        answers = [self.asked.connect("a"), self.asked.enter(b"\xff\0")]
+        self.asked.disconnect("a")
+        answers += [self.asked.connect("a"), self.asked.enter(b"\xff\0")]
+        answers += [self.asked.begin("a")]
+        self.assertEqual(self.sent, [])
+        self.turn()
+        self.assertEqual(
+            [self.successResultOf(answer) for answer in answers],
+            ["", "", "", "sessions of a user", 0.0],
+        )
+        self.assertEqual(len(self.sent), 1)
+        self.assertEqual(self.turns, [])
+
+    def test_next(self):
+        """
+        What comes up later goes in its own turn; a turn without anything sends nothing.
+        """
+        for _ in range(2):
+            self.asked.enter(b"alice")
+            self.turn()
+            self.turn()
+        self.assertEqual(len(self.sent), 2)
+
+    def test_many(self):
+        """
+        What is too much for one command goes in several, in its order.
+        """
+        answers = [self.asked.enter(b"%d" % number) for number in range(1001)]
+        answers += [self.asked.enter(b"\1" * 9000) for _ in range(3)]
+        self.turn()
+        found = [self.successResultOf(answer) for answer in answers]
+        self.assertEqual(found, [""] * 1002 + ["sessions of a user"] * 2)
+        for sent in self.sent:
+            self.assertLess(len(sent["calls"]), 65536)
+
+    def test_failure(self):
+        """
+        A question that cannot be answered fails alone.
+        """
+        self.patch(self.brakes, "begin", None)
+        answers = [self.asked.begin("a"), self.asked.connect("a")]
+        self.turn()
+        self.failureResultOf(answers[0], ServerBusy)
+        self.assertEqual(self.successResultOf(answers[1]), "")
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_gone(self):
+        """
+        Where nobody answers any more, all questions fail; what is told is not missed.
+        """
+        answers = [self.asked.begin("a"), self.asked.connect("a")]
+        self.asked.end("a")
+        self.die(self.first)
+        self.turn()
+        self.asked.end("a")
+        self.turn()
+        for answer in answers:
+            self.failureResultOf(answer, ConnectionDone)
 
 
 class LinkTests(LinkedTestCase):
