@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
@@ -48,6 +48,8 @@ def _at_once(send: Callable[[], object]) -> None:
 class AskedBrakes:
     """
     The brakes as a worker has them.
+
+    The logins of those without an address are not limited: nobody is asked about them.
     """
 
     def __init__(
@@ -82,25 +84,28 @@ class AskedBrakes:
         """
         See `IBrakes`.
         """
-        return self._answer("begin", address)
+        return self._answer("begin", address) if address else succeed(0.0)
 
     def end(self, address: str) -> None:
         """
         See `IBrakes`.
         """
-        self._call("end", address)
+        if address:
+            self._call("end", address)
 
     def failed(self, address: str, user: bytes, tried: bytes) -> None:
         """
         See `IBrakes`.
         """
-        self._call("failed", address, _text(user), _text(tried))
+        if address:
+            self._call("failed", address, _text(user), _text(tried))
 
     def succeeded(self, address: str, user: bytes) -> None:
         """
         See `IBrakes`.
         """
-        self._call("succeeded", address, _text(user))
+        if address:
+            self._call("succeeded", address, _text(user))
 
     def enter(self, user: bytes) -> "Deferred[str]":
         """

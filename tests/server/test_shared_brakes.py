@@ -211,6 +211,19 @@ class TogetherTests(LinkedTestCase):
             self.turn()
         self.assertEqual(len(self.sent), 2)
 
+    def test_notLimited(self):
+        """
+        Of a login without an address nobody is asked or told, as it never waits.
+        """
+        for _ in range(30):
+            self.assertEqual(self.successResultOf(self.asked.begin("")), 0)
+            self.asked.failed("", b"alice", b"tried")
+            self.assertEqual(self.brakes.begin(""), 0)
+        self.asked.end("")
+        self.asked.succeeded("", b"alice")
+        self.turn()
+        self.assertEqual(self.sent, [])
+
     def test_many(self):
         """
         What is too much for one command goes in several, in its order.
