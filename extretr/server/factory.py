@@ -18,7 +18,6 @@ from extretr.errors import UnsafeUser
 from extretr.interfaces import IMaildrop, IStore
 from extretr.server.protocol import ExtendedPOP3, ExtendedVirtualPOP3
 
-
 #: What sessions that have logged in have of their own.  Python keeps the attributes of
 #: an instance in 0.2 KiB where their names are known early, but no more than 30: each
 #: instance that is made before a name is known takes one of these away, and then it is

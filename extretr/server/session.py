@@ -251,10 +251,12 @@ class SessionMixin(MeteredMixin):
         """
         Set the seconds of silence after which the session ends; None for any.
         """
-        if period is not None and self.timeOut is not None and period < self.timeOut:
+        before = self.timeOut
+        if period is not None and before is not None and period < before:
             # A call that is made earlier is looked for among all that the reactor has.
             super().setTimeout(None)  # type: ignore[misc]
-        return super().setTimeout(period)  # type: ignore[misc]
+        super().setTimeout(period)  # type: ignore[misc]
+        return before
 
     def timeoutConnection(self) -> None:
         """

@@ -289,6 +289,9 @@ class RecordFile:
             os.rename(self._path, self._free_path)
         except FileNotFoundError:
             pass
+        except OSError:
+            # Whatever lies there: the record must not stay.
+            os.unlink(self._path)
 
 
 def _overwrite(path: bytes, octets: bytes) -> None:

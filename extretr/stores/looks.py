@@ -37,11 +37,12 @@ class _Looks:
         #: When, by who: an OrderedDict would cost each 0.1 KiB more.
         self._due: dict[Looking, float] = {}
         self._call: Any = None
+        self._looking = False
 
     def add(self, who: Looking) -> None:
         # All wait for the same time, so who comes last is last.
         self._due[who] = self._clock.seconds() + LOOK
-        if self._call is None:
+        if self._call is None and not self._looking:
             self._call = self._clock.callLater(LOOK, self._look)
 
     def remove(self, who: Looking) -> None:
@@ -49,7 +50,7 @@ class _Looks:
         self._rest()
 
     def _look(self) -> None:
-        self._call = None
+        self._call, self._looking = None, True
         now = self._clock.seconds()
         try:
             for who in self._whoseTurnItIs(now):
@@ -57,7 +58,8 @@ class _Looks:
                 if self._due.pop(who, None) is not None:
                     who.look()
         finally:
-            if self._due and self._call is None:
+            self._looking = False
+            if self._due:
                 pause = max(next(iter(self._due.values())) - now, PAUSE)
                 self._call = self._clock.callLater(pause, self._look)
             self._rest()
@@ -71,7 +73,7 @@ class _Looks:
         return turn
 
     def _rest(self) -> None:
-        if not self._due:
+        if not self._due and not self._looking:
             _of.pop(self._clock, None)
             if self._call is not None:
                 self._call.cancel()

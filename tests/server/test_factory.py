@@ -2,22 +2,33 @@
 `extretr.server.factory`: factories, the mail service and the realm.
 """
 
+import os
+
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import fail, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.mail.interfaces import IMailboxPOP3
 from twisted.mail.smtp import IMessageDelivery
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from extretr.errors import InUse, UnsafeUser
+from extretr.server.entering import BrakedRealm
 from extretr.server.factory import (
+    _OWN,
     ExtendedMailService,
     ExtendedPOP3Factory,
     MaildropFactory,
     MaildropRealm,
 )
+from extretr.server.limits import Brakes, Limits
+from extretr.server.meter import Meter
 from extretr.server.protocol import ExtendedPOP3, ExtendedVirtualPOP3
+from extretr.stores.maildir import MaildirStore
+from extretr.stores.paths import PathTemplate
 
 
 class Store:
@@ -145,3 +156,39 @@ class FactoryTests(SynchronousTestCase):
         answer = test.send(b"USER bob@nowhere\r\nPASS x\r\n").splitlines()
         self.assertEqual(answer[1], b"-ERR Authentication failed")
         test.lose()
+
+
+class OwnTests(SynchronousTestCase):
+    """
+    What a session has of its own is little, and known when its class is made.
+    """
+
+    def test_known(self):
+        """
+        A session that has logged in has no attribute that its class does not know of.
+        """
+        folder = os.fsencode(os.path.abspath(self.mktemp()))
+        for name in (b"new", b"cur", b"tmp"):
+            os.makedirs(os.path.join(folder, b"alice", name))
+        clock = Clock()
+        brakes = Brakes(Limits(), clock.seconds)
+        store = MaildirStore(PathTemplate(folder + b"/%u"), clock, None)
+        realm = BrakedRealm(MaildropRealm(store), brakes, Meter())
+        database = InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
+        maildrops = MaildropFactory(
+            Portal(realm, [database]),
+            clock=clock,
+            brakes=brakes,
+            loginTimeOut=60,
+            commandRate=10,
+            mostOctetsOfStrangers=1000,
+        )
+        session = maildrops.buildProtocol(None)
+        transport = StringTransport()
+        self.patch(type(session), "callLater", clock.callLater)
+        session.makeConnection(transport)
+        session.dataReceived(b"USER alice\r\nPASS secret\r\nSTAT\r\n")
+        self.assertIn(b"+OK 0 0", transport.value())
+        self.assertEqual(set(vars(session)) - set(_OWN), set())
+        self.assertLessEqual(len(_OWN), 28)
+        session.connectionLost()

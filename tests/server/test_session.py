@@ -291,6 +291,18 @@ class TimeoutTests(DialogueTestCase):
             self.session.dataReceived(b"NOOP\r\n")
         self.assertFalse(self.transport.disconnected)
 
+    def test_sooner(self):
+        """
+        A time that gets shorter counts from now, and leaves no timer behind.
+        """
+        self.clock.advance(300)
+        self.assertEqual(self.session.setTimeout(60), 600)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(59)
+        self.assertFalse(self.transport.disconnected)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.disconnected)
+
     def test_stalledReader(self):
         """
         f30, g08: a peer that reads nothing of a message is aborted, not waited for.

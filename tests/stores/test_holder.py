@@ -242,6 +242,55 @@ class RecordFileTests(LockTestCase):
         self.file.read()
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
+    def test_again(self):
+        """
+        The file of a record that was removed is that of the next one, shorter or not.
+        """
+        record = Record.of_this_process("first" * 10)
+        self.file.write_first(record)
+        number = os.stat(self.path).st_ino
+        for token in ("x", "second" * 20, "third"):
+            self.file.remove()
+            self.assertIsNone(self.file.read())
+            self.assertFalse(os.path.exists(self.path))
+            record = Record.of_this_process(token)
+            self.file.write_first(record)
+            self.assertEqual(self.file.read(), record)
+            self.assertEqual(os.stat(self.path).st_ino, number)
+        self.file.remove()
+        self.file.remove()
+
+    def test_strangeFile(self):
+        """
+        What is no such file is left alone, and a corrupt record replaced.
+        """
+        free, other = self.path + b".free", self.path + b".other"
+        record = Record.of_this_process("token")
+
+        def write(path):
+            with open(path, "wb") as file:
+                file.write(b"other")
+
+        write(other)
+        for lay in (
+            lambda: os.symlink(other, free),
+            lambda: os.link(other, free),
+            lambda: os.mkfifo(free),
+            lambda: os.mkdir(free),
+            lambda: write(self.path),
+        ):
+            lay()
+            self.file.write_first(record)
+            self.assertEqual(self.file.read(), record)
+            with open(other, "rb") as file:
+                self.assertEqual(file.read(), b"other")
+            self.file.remove()
+            self.assertFalse(os.path.exists(self.path))
+            if os.path.isdir(free):
+                os.rmdir(free)
+            else:
+                os.unlink(free)
+
     def test_signature(self):
         """
         It changes with each record, and is None where there is none.
