@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from extretr.errors import ServerBusy, TooManyConnections, TooManyLogins
 from extretr.interfaces import IBrakes
 from extretr.server.authentication import AuthMixin
+from extretr.server.coroutines import started
 from extretr.server.entering import counted, tell
 from extretr.server.metered import TURNED_AWAY
 from extretr.server.peers import host_of, is_local, network_of
@@ -226,7 +227,7 @@ class BrakesMixin(AuthMixin):
         tried, self._tried = self._tried, None
 
         def braked() -> "Deferred[Any]":
-            return Deferred.fromCoroutine(
+            return started(
                 # Where nothing tells what was tried, each time is another.
                 self._braked(user, tried or secrets.token_bytes(12), authenticate)
             )

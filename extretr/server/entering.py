@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from extretr.errors import LoginTooSoon, TooManyLogins
 from extretr.interfaces import IBrakes
+from extretr.server.coroutines import started
 from extretr.server.meter import Meter
 
 
@@ -109,7 +110,7 @@ class BrakedRealm:
         Raises:
             LoginTooSoon, TooManyLogins: where a limit is reached.
         """
-        return Deferred.fromCoroutine(self._enter(avatarId, mind, *interfaces))
+        return started(self._enter(avatarId, mind, *interfaces))
 
     async def _enter(self, user: Any, mind: Any, *interfaces: Any) -> Any:
         brakes = self._brakes

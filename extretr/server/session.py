@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from extretr.errors import Refusal
 from extretr.interfaces import ISeekableMailbox
 from extretr.mailbox import SeekableMailbox
+from extretr.server.coroutines import started
 from extretr.server.handlers import takes
 from extretr.server.liveness import TransportSession
 from extretr.server.metered import MeteredMixin
@@ -169,7 +170,7 @@ class SessionMixin(MeteredMixin):
         """
         Run a command that may take time; what follows it waits until it is done.
         """
-        done = Deferred.fromCoroutine(command)
+        done = started(command)
         done.addErrback(self._replyTo)
         return self._hold(done)
 
