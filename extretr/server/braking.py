@@ -264,7 +264,8 @@ class BrakesMixin(AuthMixin):
         super()._loggedIn(result, user)
         if self.mbox is not None:
             self._strangerNoMore()
-            self._enteredAt = self._clockNow()
+            if self.loginDelay:
+                self._enteredAt = self._clockNow()
 
     def _logOut(self, logout: Callable[[], object] | None) -> None:
         super()._logOut(logout)

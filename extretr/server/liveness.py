@@ -183,6 +183,34 @@ class TransportSession:
             pass
 
 
+class ProtocolSession(TransportSession):
+    """
+    The session of a `extretr.server.session.SessionMixin`.
+
+    To have the protocol costs less than to have two of its bound methods.
+    """
+
+    def __init__(self, transport: Any, clock: Any, protocol: Any) -> None:
+        super().__init__(transport, clock, _nothing, _nothing)
+        self._protocol = protocol
+
+    def evict(self) -> None:
+        """
+        End the session at once.
+        """
+        self._protocol._evicted()
+
+    def tookOver(self) -> None:
+        """
+        Take note that the maildrop was taken over from another session.
+        """
+        self._protocol._takesOver()
+
+
+def _nothing() -> None:
+    pass
+
+
 def socket_of(transport: Any) -> socket.socket | None:
     """
     Give the TCP socket below a transport, through whatever wraps it, None without.

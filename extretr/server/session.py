@@ -20,7 +20,7 @@ from extretr.interfaces import ISeekableMailbox
 from extretr.mailbox import SeekableMailbox
 from extretr.server.coroutines import started
 from extretr.server.handlers import takes
-from extretr.server.liveness import TransportSession
+from extretr.server.liveness import ProtocolSession
 from extretr.server.metered import MeteredMixin
 from extretr.server.output import Output
 from extretr.server.transfer import Transfer, TransferCutError
@@ -104,9 +104,7 @@ class SessionMixin(MeteredMixin):
         if clock is None:
             from twisted.internet import reactor as clock
         output = Output(transport)
-        self.session = TransportSession(
-            transport, clock, self._evicted, self._takesOver
-        )
+        self.session = ProtocolSession(transport, clock, self)
         self.session.start()
         super().makeConnection(output)
 
