@@ -38,8 +38,8 @@ class Opened:
     #: Whether the stored form is still what was opened; asked at the end, before
     #: anything closes the response (a short body must never look whole).
     unchanged: Callable[[], bool] = _always
-    #: Whether what follows the first octets is in the wire form as it is stored: every
-    #: line ends in CRLF, and none begins with a dot.
+    #: Whether every line of it ends in CRLF and none begins with a dot, so that but for
+    #: its first octets it goes out as it is stored.
     plain: bool = False
 
 

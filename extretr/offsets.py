@@ -15,8 +15,8 @@ from typing import NamedTuple
 from extretr.errors import OffsetOverrun, SplitLineEnd
 from extretr.wire import Position, has_dot_after_line_feed, has_lone_line_feed
 
-#: The most checkpoints that are kept of one message, at 16 octets: as many as a message
-#: of 1 GiB has at first, so that an offset of one is found as fast as one of 1 MiB.
+#: The most checkpoints that are kept of one message, at 16 octets.  Up to 1 GiB there
+#: is one every 64 KiB, and an offset is found as fast as in a message of 1 MiB.
 MOST_CHECKPOINTS = 16 * 1024
 
 #: Stored octets between checkpoints at first; doubled each time they are too many.
