@@ -7,7 +7,7 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from extretr.interfaces import IStoredFile
+from extretr.interfaces import IWholeFile
 from extretr.stores.descriptor import StoredFile
 
 
@@ -36,10 +36,10 @@ class StoredFileTests(SynchronousTestCase):
 
     def test_interface(self):
         """
-        It provides IStoredFile.
+        It provides IWholeFile.
         """
         with self.open() as file:
-            verifyObject(IStoredFile, file)
+            verifyObject(IWholeFile, file)
 
     def test_read(self):
         """
