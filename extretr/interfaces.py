@@ -91,6 +91,47 @@ class ISeekableMailbox(IMailboxPOP3):
         """
 
 
+class IListableMailbox(ISeekableMailbox):
+    """
+    A seekable mailbox that can be listed piece by piece; to be one is not required.
+
+    STAT, LIST and UIDL of many messages ask it some thousands of times less often.
+    What is said of messages holds as long as no other method is called, and
+    countMessages gives no Deferred.
+    """
+
+    def measureAll() -> Any:
+        """
+        Have all sizes measured, as listMessages does, or give a Deferred that does.
+
+        To be called before total and sizes.
+        """
+
+    def hidden() -> Any:
+        """
+        Give the indexes, a set, of messages that are deleted or gone: see isDeleted.
+        """
+
+    def total() -> int:
+        """
+        Give the sum of the canonical sizes of all messages but the hidden ones.
+        """
+
+    def sizes(begin: int, end: int) -> Any:
+        """
+        Give the canonical sizes, a sequence, of messages from one index to another.
+
+        There are messages of these indexes; what is said of hidden ones means nothing.
+        """
+
+    def uniqueIds(begin: int, end: int) -> Any:
+        """
+        Give the unique-ids, a sequence of bytes, in the same way.
+
+        It needs no sizes.
+        """
+
+
 class IMaildrop(ISeekableMailbox):
     """
     One user's messages, numbered for one session, under the session lock.
@@ -99,9 +140,11 @@ class IMaildrop(ISeekableMailbox):
     LockLost (having removed nothing) or NotAllDeleted.
     """
 
-    def close() -> None:
+    def close() -> Any:
         """
         End the session: release the lock, remember what was measured.
+
+        Where much has to be remembered it gives a Deferred, and does it in steps.
         """
 
 

@@ -2,12 +2,16 @@
 `extretr.syntax`: the words of the protocol.
 """
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.errors import BadSyntax, NoSuchMessage, UnsafeUser
 from extretr.syntax import (
     HUGE,
+    are_unique_ids,
     as_unique_id,
+    as_unique_ids,
     failure,
     is_unique_id,
     parse_index,
@@ -140,3 +144,26 @@ class UserTests(SynchronousTestCase):
             b"bob@", b"@a.org", b"bob@.org", b"bob@..", b".bob@a.org", b"@",
         ]:  # fmt: skip
             self.assertRaises(UnsafeUser, split_user, user)
+
+
+class ManyUniqueIdsTests(SynchronousTestCase):
+    """
+    Unique-ids, many at a time.
+    """
+
+    @settings(derandomize=True, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.binary(max_size=5),
+                st.integers(68, 72).map(lambda length: b"x" * length),
+                st.sampled_from([b"a", b"!~", b"a b", b"\x7f", b"\xe9"]),
+            )
+        )
+    )
+    def test_asOneByOne(self, names):
+        """
+        Many are judged, and made, as one by one.
+        """
+        self.assertEqual(are_unique_ids(names), all(map(is_unique_id, names)))
+        self.assertEqual(list(as_unique_ids(names)), list(map(as_unique_id, names)))

@@ -16,22 +16,23 @@ from twisted.python.failure import Failure
 
 from extretr.errors import BadSyntax, NoSuchMessage
 from extretr.interfaces import ISeekableMessage
+from extretr.server.listings import BAD_NUMBER, ListingMixin
 from extretr.server.short import ShortMixin, retrieved
-from extretr.server.transfer import MessageBlocks, line_blocks
-from extretr.syntax import as_unique_id, parse_index, parse_number, printable, success
+from extretr.server.transfer import MessageBlocks
+from extretr.syntax import (
+    parse_index,
+    parse_number,
+    success,
+)
 from extretr.wire import LineCounter
 
 #: What stock Twisted announces that RFC 2449 does not know, or spells otherwise.
 _NOT_ANNOUNCED = frozenset({b"PIPELINE", b"CELERITY", b"AUSPEX", b"POTENCE"})
 
-BAD_NUMBER = b"Bad message number argument"
 BAD_NUMBER_OR_OFFSET = b"Bad message number or offset argument"
 
-#: Lines of a list that are made, or written, before others get their turn.
-LINES_A_TURN = 1000
 
-
-class ExtendedRETRMixin(ShortMixin):
+class ExtendedRETRMixin(ListingMixin):
     """
     RETR with an offset, and RFC 1939 as it is written, for any POP3 server class.
 
@@ -75,90 +76,6 @@ class ExtendedRETRMixin(ShortMixin):
         )
 
     # TRANSACTION
-
-    def do_STAT(self) -> "Deferred[None]":
-        """
-        Give the number of messages and their octets, without those marked as deleted.
-        """
-        return self._run(self._stat())
-
-    async def _stat(self) -> None:
-        sizes = [size for _, size in await self._listed()]
-        self.successResponse(b"%d %d" % (len(sizes), sum(sizes)))
-
-    def do_LIST(self, number: bytes | None = None) -> "Deferred[None]":
-        """
-        Give the size of one message, or of all that are not marked as deleted.
-        """
-        if number is None:
-            return self._run(self._listAll())
-        return self._run(self._listOne(number))
-
-    async def _listAll(self) -> None:
-        listed = await self._listed()
-        lines = [b"%d %d\r\n" % (index + 1, size) for index, size in listed]
-        await self._sendLines(success(b"%d" % len(listed)), lines)
-
-    async def _listOne(self, number: bytes) -> None:
-        try:
-            index = parse_index(number)
-            size = await maybeDeferred(self.mbox.listMessages, index)
-        except (BadSyntax, NoSuchMessage, ValueError, IndexError):
-            self.failResponse(b"Invalid message-number: " + printable(number))
-            return
-        if size == 0 and self.mbox.isDeleted(index):
-            raise NoSuchMessage
-        self.successResponse(b"%d %d" % (index + 1, size))
-
-    async def _listed(self) -> list[tuple[int, int]]:
-        """
-        Give index and size of each message that is not marked as deleted.
-        """
-        sizes = await maybeDeferred(self.mbox.listMessages)
-        return [
-            (index, size)
-            for index, size in enumerate(sizes)
-            # 0 stands for deleted, but a message may be of 0 octets too.
-            if size or not self.mbox.isDeleted(index)
-        ]
-
-    def do_UIDL(self, number: bytes | None = None) -> "Deferred[None]":
-        """
-        Give the unique-id of one message, or of all that are not marked as deleted.
-        """
-        if number is None:
-            return self._run(self._uidlAll())
-        return self._run(self._uidlOne(number))
-
-    async def _uidlAll(self) -> None:
-        lines = []
-        for index in range(await maybeDeferred(self.mbox.countMessages)):
-            if index % LINES_A_TURN == LINES_A_TURN - 1:
-                await self._turn()
-            if not self.mbox.isDeleted(index):
-                unique_id = self.mbox.getUidl(index)
-                if isinstance(unique_id, Deferred):
-                    unique_id = await unique_id
-                lines.append(b"%d %b\r\n" % (index + 1, as_unique_id(unique_id)))
-        await self._sendLines(success(), lines)
-
-    async def _uidlOne(self, number: bytes) -> None:
-        try:
-            index = parse_index(number)
-            unique_id = await maybeDeferred(self.mbox.getUidl, index)
-            deleted = self.mbox.isDeleted(index)
-        except (BadSyntax, NoSuchMessage, ValueError, IndexError):
-            self.failResponse(BAD_NUMBER)
-            return
-        if deleted:
-            raise NoSuchMessage
-        self.successResponse(b"%d %b" % (index + 1, as_unique_id(unique_id)))
-
-    async def _sendLines(self, greeting: bytes, lines: list[bytes]) -> None:
-        if len(lines) <= LINES_A_TURN:
-            self.transport.write(b"".join([greeting, *lines, b".\r\n"]))
-        else:
-            await self._carry(line_blocks(greeting, lines, LINES_A_TURN))
 
     def do_RETR(self, number: bytes, offset: bytes | None = None) -> Any:
         """

@@ -3,35 +3,49 @@ What a store remembers between sessions: measured messages, and notes of its own
 
 It is a cache and nothing more.  Each row carries a checksum; a row, or a file, that
 is not what was written counts as not there, and costs the time to measure again.
+
+Stores of many messages keep them in blocks, each a row, read and written in steps.
+A block is never overwritten: a changed one is written anew, and the note that names
+the blocks, with their checksums, changes last.  So whoever writes meanwhile, and
+wherever writing is cut off, what is read belongs together.
 """
 
-import os
 import sqlite3
 import struct
 import zlib
 from array import array
-from collections.abc import Collection
-from contextlib import closing
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from typing import Any
 
 from twisted.logger import Logger
 
 from extretr.offsets import Measured
+from extretr.stores.index_blocks import (
+    Encodable,
+    Saved,
+    delete,
+    fetched,
+    head_of,
+    inserted,
+    take,
+)
+from extretr.stores.index_file import (
+    VERSION,
+    begun,
+    connect,
+    minding,
+    opened,
+    remove,
+)
+from extretr.stores.packing import pack, unpack
 from extretr.stores.recent import Recent
 
-#: Raised when what is remembered, or how, is another; older files are begun anew.
-VERSION = 1
+#: Blocks that are read or written in one step, which is a millisecond or two.
+BLOCKS_A_STEP = 8
 
-#: Seconds to wait for another process that writes; then nothing is remembered.
-PATIENCE = 0.1
-
-_SIZES = struct.Struct("<QQ??I")
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS messages
-    (key BLOB PRIMARY KEY, signature BLOB, data BLOB, checksum INTEGER);
-CREATE TABLE IF NOT EXISTS notes
-    (name BLOB PRIMARY KEY, value BLOB, checksum INTEGER);
-"""
+#: The note that names the blocks.
+_BLOCKS = b"blocks"
 
 
 #: Of all indexes of this process.  It may be behind: what is remembered of a message,
@@ -57,6 +71,10 @@ class Index:
         # As keys of a dictionary: an empty one is 150 octets less than an empty set.
         self._dirty: dict[bytes, None] = {}
         self._dirty_notes: dict[bytes, None] = {}
+        #: Blocks that were read with all else: the few that most maildrops have.
+        self._read: list[tuple[Saved, bytes]] | None = None
+        #: Whether the file is gone, and all blocks with it.
+        self._lost = False
         if path is not None:
             self._load(path)
 
@@ -70,13 +88,13 @@ class Index:
         signature, data, checksum = row
         if _checksum(key, signature, data) != checksum:
             return None
-        return _unpack(data)
+        return unpack(data)
 
     def remember(self, key: bytes, signature: bytes, measured: Measured) -> None:
         """
         Remember what was measured of a message.
         """
-        data = _pack(measured)
+        data = pack(measured)
         self._messages[key] = signature, data, _checksum(key, signature, data)
         self._dirty[key] = None
 
@@ -117,33 +135,112 @@ class Index:
         """
         if self._path is None or not (self._dirty or self._dirty_notes):
             return
-        try:
+        with self._minding(self._path):
             self._write(self._path)
-        except sqlite3.OperationalError:
-            # Locked by another, or the disk is full: there is a next time.
-            self._log.failure("the index cannot be written")
-        except sqlite3.Error:
-            self._log.failure("the index is corrupt and begun anew")
-            self._remove(self._path)
-        except OSError:
-            self._log.failure("the index cannot be written")
+
+    def blocks(self) -> Generator[None, None, tuple[list[tuple[Saved, bytes]], bool]]:
+        """
+        Read the blocks that were saved, in steps.
+
+        Returns:
+            Each that is as it was written, in their order, with what it is kept by; and
+            whether these are all.
+        """
+        wanted = _named(self._notes)
+        found, self._read = self._read, None
+        if found is None or self._path is None:
+            found = []
+            if wanted and self._path is not None:
+                with self._minding(self._path), closing(opened(self._path)) as data:
+                    for begin in range(0, len(wanted), BLOCKS_A_STEP):
+                        some = wanted[begin : begin + BLOCKS_A_STEP]
+                        found += fetched(data, some)
+                        yield
+        return found, len(found) == len(wanted)
+
+    def unsaved(self, blocks: Sequence[Encodable]) -> list[Encodable]:
+        """
+        Give the blocks that `saving` has to write.
+        """
+        return [block for block in blocks if self._lost or block.saved is None]
+
+    def saving(self, blocks: Sequence[Encodable]) -> Iterator[None]:
+        """
+        Write what has changed, in steps; *blocks* are then all that there are.
+        """
+        path = self._path
+        if path is None:
+            return
+        fresh = self.unsaved(blocks)
+        if self._lost:
+            for block in blocks:
+                block.saved = None
+            self._lost = False
+        while len(fresh) > BLOCKS_A_STEP:
+            with self._minding(path):
+                with closing(begun(path)) as database, database:
+                    added = inserted(database, fresh[:BLOCKS_A_STEP])
+                take(added)
+            yield
+            before, fresh = len(fresh), self.unsaved(blocks)
+            if len(fresh) >= before:
+                # It failed: there is a next time.
+                return
+        left: list[tuple[int]] = []
+        with self._minding(path):
+            left = self._replace(path, blocks, fresh)
+        while left:
+            yield
+            some, left = left[:BLOCKS_A_STEP], left[BLOCKS_A_STEP:]
+            with self._minding(path), closing(connect(path)) as database, database:
+                delete(database, some)
+
+    def _replace(
+        self, path: bytes, blocks: Sequence[Encodable], fresh: Sequence[Encodable]
+    ) -> list[tuple[int]]:
+        """
+        Let these blocks be what there is; give the numbers that are yet to be removed.
+        """
+        if not fresh and head_of(blocks, {}) == self._notes.get(_BLOCKS, b""):
+            self.save()
+            return []
+        with closing(begun(path)) as database, database:
+            added = inserted(database, fresh)
+            head = head_of(blocks, dict(added))
+            self._write_dirty(database)
+            _write_note(database, _BLOCKS, head)
+            kept = set(array("Q", head)[::2])
+            found = database.execute("SELECT number FROM blocks").fetchall()
+            left = [row for row in found if row[0] not in kept]
+            delete(database, left[:BLOCKS_A_STEP])
+        take(added)
+        self._clean()
+        self._notes[_BLOCKS] = head
+        return left[BLOCKS_A_STEP:]
+
+    def _minding(self, path: bytes) -> AbstractContextManager[None]:
+        return minding(path, self._lose)
+
+    def _lose(self) -> None:
+        self._lost = True
 
     def _load(self, path: bytes) -> None:
         try:
-            loaded = _recent.get(path, lambda: self._read(path))
+            loaded = _recent.get(path, lambda: self._readAll(path))
         except FileNotFoundError:
             return
         except OSError:
             self._log.failure("the index cannot be read")
             return
         if loaded is not None:
-            self._messages, self._notes = loaded
+            self._messages, self._notes, self._read = loaded
 
-    def _read(
-        self, path: bytes
-    ) -> tuple[dict[bytes, tuple[bytes, bytes, int]], dict[bytes, bytes]] | None:
+    def _readAll(self, path: bytes) -> Any:
+        """
+        Give messages, notes and, where they are few, blocks; None where it cannot be.
+        """
         try:
-            with closing(_connect(path)) as database:
+            with closing(opened(path)) as database:
                 if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
                     return None
                 messages = {
@@ -165,64 +262,57 @@ class Index:
                     and isinstance(value, bytes)
                     and _checksum(name, value) == checksum
                 }
-                return messages, notes
+                wanted = _named(notes)
+                few = len(wanted) <= BLOCKS_A_STEP
+                return messages, notes, fetched(database, wanted) if few else None
         except sqlite3.OperationalError:
             self._log.failure("the index cannot be read")
         except (sqlite3.Error, OverflowError, UnicodeDecodeError):
             self._log.failure("the index is corrupt and begun anew")
-            self._remove(path)
+            remove(path)
         return None
 
     def _write(self, path: bytes) -> None:
-        # sqlite would make the file with the umask's mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        with closing(_connect(path)) as database, database:
-            if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                database.executescript(
-                    "DROP TABLE IF EXISTS messages; DROP TABLE IF EXISTS notes;"
-                )
-            database.executescript(_SCHEMA)
-            database.execute(f"PRAGMA user_version = {VERSION}")
-            database.executemany(
-                "REPLACE INTO messages VALUES (?, ?, ?, ?)",
-                (
-                    (key, *self._messages[key])
-                    for key in self._dirty
-                    if key in self._messages
-                ),
-            )
-            database.executemany(
-                "DELETE FROM messages WHERE key = ?",
-                ((key,) for key in self._dirty if key not in self._messages),
-            )
-            database.executemany(
-                "REPLACE INTO notes VALUES (?, ?, ?)",
-                (
-                    (name, self._notes[name], _checksum(name, self._notes[name]))
-                    for name in self._dirty_notes
-                    if name in self._notes
-                ),
-            )
-            database.executemany(
-                "DELETE FROM notes WHERE name = ?",
-                ((name,) for name in self._dirty_notes if name not in self._notes),
-            )
+        with closing(begun(path)) as database, database:
+            self._write_dirty(database)
+        self._clean()
+
+    def _write_dirty(self, database: sqlite3.Connection) -> None:
+        database.executemany(
+            "REPLACE INTO messages VALUES (?, ?, ?, ?)",
+            (
+                (key, *self._messages[key])
+                for key in self._dirty
+                if key in self._messages
+            ),
+        )
+        database.executemany(
+            "DELETE FROM messages WHERE key = ?",
+            ((key,) for key in self._dirty if key not in self._messages),
+        )
+        for name in self._dirty_notes:
+            if name in self._notes:
+                _write_note(database, name, self._notes[name])
+            else:
+                database.execute("DELETE FROM notes WHERE name = ?", (name,))
+
+    def _clean(self) -> None:
         self._dirty.clear()
         self._dirty_notes.clear()
 
-    def _remove(self, path: bytes) -> None:
-        try:
-            os.unlink(path)
-        except OSError:
-            self._log.failure("the index cannot be removed")
+
+def _named(notes: dict[bytes, bytes]) -> list[Saved]:
+    """
+    Give the blocks that the note names.
+    """
+    head = notes.get(_BLOCKS, b"")
+    fields = array("Q", head if len(head) % 16 == 0 else b"")
+    return list(zip(fields[::2], fields[1::2], strict=True))
 
 
-def _connect(path: bytes) -> sqlite3.Connection:
-    database = sqlite3.connect(os.fsdecode(path), timeout=PATIENCE)
-    # A cache needs no safety from crashes, and leaves no files beside it.
-    database.execute("PRAGMA synchronous = OFF")
-    database.execute("PRAGMA journal_mode = MEMORY")
-    return database
+def _write_note(database: sqlite3.Connection, name: bytes, value: bytes) -> None:
+    row = name, value, _checksum(name, value)
+    database.execute("REPLACE INTO notes VALUES (?, ?, ?)", row)
 
 
 def _checksum(*parts: bytes) -> int:
@@ -230,27 +320,3 @@ def _checksum(*parts: bytes) -> int:
     for part in parts:
         value = zlib.crc32(part, zlib.crc32(struct.pack("<Q", len(part)), value))
     return value
-
-
-def _pack(measured: Measured) -> bytes:
-    sizes = _SIZES.pack(
-        measured.size,
-        measured.stored_size,
-        measured.identical,
-        measured.dotted,
-        len(measured.stored_marks),
-    )
-    if not measured.stored_marks:
-        return sizes
-    marks = array("Q", (*measured.stored_marks, *measured.offset_marks))
-    return sizes + marks.tobytes()
-
-
-def _unpack(data: bytes) -> Measured | None:
-    if len(data) < _SIZES.size:
-        return None
-    size, stored_size, identical, dotted, count = _SIZES.unpack_from(data)
-    if len(data) != _SIZES.size + 16 * count:
-        return None
-    marks = array("Q", data[_SIZES.size :])
-    return Measured(size, stored_size, identical, dotted, marks[:count], marks[count:])

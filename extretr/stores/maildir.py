@@ -8,11 +8,8 @@ its size (``,S=`` and ``,W=``) is never trusted.
 
 import errno
 import os
-import stat
-import struct
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -21,48 +18,23 @@ from zope.interface import implementer
 
 from extretr.errors import MessageChanged, StoreUnavailable
 from extretr.interfaces import ISession, IStore
+from extretr.offsets import Measured
 from extretr.stores.descriptor import OPEN, StoredFile, read_whole
-from extretr.stores.index import Index
+from extretr.stores.entries import Entry
+from extretr.stores.index import BLOCKS_A_STEP, Index
 from extretr.stores.lock import lock_in
+from extretr.stores.maildir_entries import FOLDERS, MaildirEntries
+from extretr.stores.maildir_listing import Listing, distrust
+from extretr.stores.maildir_scan import signature_of
 from extretr.stores.maildrop import (
-    Cooperate,
-    Entry,
+    ON_THE_SPOT,
     Maildrop,
     empty_maildrop,
-    whole_removal,
+    removing,
 )
 from extretr.stores.paths import PathTemplate
-from extretr.stores.unique_ids import UNIQUE_IDS, assign, base_name
-
-#: In this order: mail that another agent moves meanwhile, which is from new/ to
-#: cur/, is then in one of them at least.
-FOLDERS = (b"new", b"cur")
-
-#: Seconds that a folder must have been left alone before its listing is trusted the
-#: next time: what changes within one tick of the clock does not show.
-SETTLED = 2.0
-
-#: Names listed in one turn of the reactor.
-STEP = 500
-
-#: size, mtime in nanoseconds, inode.
-_SIGNATURE = struct.Struct("<QqQ")
-
-#: mtime and ctime of a folder, in nanoseconds.
-_FOLDER = struct.Struct("<qq")
-
-#: Named anew when the form of the notes is another.
-_NOTE = b"listing 2 of "
-
-
-@dataclass(slots=True)
-class MaildirEntry(Entry):
-    """
-    A message of a Maildir.
-    """
-
-    #: Where it was when it was listed; its folder and its flags may change.
-    path: bytes = b""
+from extretr.stores.steps import Cooperate, run
+from extretr.stores.unique_ids import base_name
 
 
 class MaildirMaildrop(Maildrop):
@@ -70,24 +42,26 @@ class MaildirMaildrop(Maildrop):
     A maildrop over a Maildir.
     """
 
-    def __init__(self, maildir: bytes, entries: list[Entry], *rest: Any) -> None:
+    def __init__(self, maildir: bytes, entries: MaildirEntries, *rest: Any) -> None:
         super().__init__(entries, *rest)
         self._maildir = maildir
+        self._columns = entries
+        self._blocks = entries.blocks
 
-    def _openEntry(self, entry: Entry) -> tuple[StoredFile, Callable[[], bool]]:
+    def _openEntry(self, entry: Any) -> tuple[StoredFile, Callable[[], bool]]:
         descriptor = self._descriptorOf(entry)
-        if _signature(os.fstat(descriptor)) != entry.signature:
+        if signature_of(os.fstat(descriptor)) != entry.status:
             os.close(descriptor)
             raise MessageChanged
 
         def unchanged() -> bool:
-            return _signature(os.fstat(descriptor)) == entry.signature
+            return signature_of(os.fstat(descriptor)) == entry.status
 
         return StoredFile(descriptor), unchanged
 
     def _readEntry(self, entry: Any, size: int) -> bytes | None:
         stored, status = read_whole(entry.path, size)
-        if status is None or _signature(status) != entry.signature:
+        if status is None or signature_of(status) != entry.status:
             return None
         return stored
 
@@ -115,10 +89,15 @@ class MaildirMaildrop(Maildrop):
         """
         for folder in FOLDERS:
             path = os.path.join(self._maildir, folder)
-            for name in _names(path):
+            try:
+                names = os.listdir(path)
+            except FileNotFoundError:
+                continue
+            for name in names:
                 if base_name(name) == entry.key:
-                    entry.path = os.path.join(path, name)
-                    return entry.path
+                    found = os.path.join(path, name)
+                    self._columns.moved(entry.index, found)
+                    return found
         return None
 
     def _checkIsThere(self) -> None:
@@ -132,12 +111,33 @@ class MaildirMaildrop(Maildrop):
             self._log.error("a Maildir is gone while a session uses it")
             raise StoreUnavailable
 
-    def _removeEntries(self, entries: list[Entry]) -> None:
-        try:
-            whole_removal(entries, self._remove)
-        finally:
-            for folder in FOLDERS:
-                _sync_folder(os.path.join(self._maildir, folder))
+    def _remember(self, entry: Entry, measured: Measured) -> None:
+        """
+        Do nothing: the columns are what is remembered.
+        """
+
+    def _distrust(self, entry: Entry) -> None:
+        distrust(self._index)
+
+    def _saving(self) -> Iterator[None]:
+        return self._index.saving(self._blocks)
+
+    def _measuring(self, indexes: Iterable[int]) -> Iterator[None]:
+        yield from super()._measuring(indexes)
+        if len(self._index.unsaved(self._blocks)) > BLOCKS_A_STEP:
+            # The end of the session must not take long.
+            yield from self._saving()
+
+    def _removeEntries(self, entries: Iterator[Any]) -> Any:
+        steps = removing(entries, self._remove, self._sync)
+        for _ in range(ON_THE_SPOT):
+            if next(steps, self) is self:
+                return None
+        return self._cooperate(steps)
+
+    def _sync(self) -> None:
+        for folder in FOLDERS:
+            _sync_folder(os.path.join(self._maildir, folder))
 
     def _remove(self, entry: Any) -> None:
         try:
@@ -149,10 +149,10 @@ class MaildirMaildrop(Maildrop):
             else:
                 os.stat(self._maildir)
 
-    def _unlink(self, entry: Entry, path: bytes) -> None:
-        if _signature(os.lstat(path)) != entry.signature:
+    def _unlink(self, entry: Any, path: bytes) -> None:
+        if signature_of(os.lstat(path)) != entry.status:
             # Nobody has seen what is there now: it must not be lost.
-            self._index.forget(entry.key)
+            self._distrust(entry)
             raise OSError(errno.ESTALE, "the message has changed", path)
         os.unlink(path)
 
@@ -190,7 +190,7 @@ class MaildirStore:
         self._cooperate = cooperate
         self._state = state
         self._takeover_after = takeover_after
-        self._unique_ids = UNIQUE_IDS[unique_ids]
+        self._unique_ids = unique_ids
         self._wall = wall
 
     def openMaildrop(
@@ -222,7 +222,8 @@ class MaildirStore:
         held = await lock.acquire(session)
         try:
             index = Index(os.path.join(state, b"index"))
-            entries = await self._list(maildir, index)
+            listing = Listing(maildir, index, self._unique_ids, self._wall)
+            blocks = await run(self._cooperate, listing.steps())
         except OSError:
             held.release()
             self._log.failure("a Maildir cannot be listed")
@@ -230,100 +231,8 @@ class MaildirStore:
         except BaseException:
             held.release()
             raise
+        entries = MaildirEntries(maildir, blocks)
         return MaildirMaildrop(maildir, entries, index, held, self._cooperate)
-
-    async def _list(self, maildir: bytes, index: Index) -> list[Entry]:
-        found: dict[bytes, tuple[bytes, bytes]] = {}
-        steps = self._listing(maildir, index, found)
-        # The folders of most are short, and listed on the spot.
-        if next(steps, self) is not self:
-            await self._cooperate(steps)
-        names = sorted(found, key=_chronological)
-        unique_ids = assign(names, self._unique_ids(maildir))
-        index.keep_only(found)
-        return [
-            MaildirEntry(name, unique_id, found[name][1], path=found[name][0])
-            for name, unique_id in zip(names, unique_ids, strict=True)
-        ]
-
-    def _listing(
-        self, maildir: bytes, index: Index, found: dict[bytes, tuple[bytes, bytes]]
-    ) -> Iterator[None]:
-        """
-        Fill *found* with path and signature by base name, in steps.
-        """
-        for folder in FOLDERS:
-            path = os.path.join(maildir, folder)
-            # The listing may take longer than it takes to settle.
-            now = self._wall()
-            try:
-                status = os.stat(path)
-            except FileNotFoundError:
-                continue
-            # A copy of a Maildir may have the times of the original but for ctime.
-            state = _FOLDER.pack(status.st_mtime_ns, status.st_ctime_ns)
-            listed = _from_note(index.note(_NOTE + folder), state)
-            if listed is None:
-                listed = {}
-                for count, name in enumerate(_names(path), 1):
-                    if count % STEP == 0:
-                        yield
-                    try:
-                        one = os.lstat(os.path.join(path, name))
-                    except FileNotFoundError:
-                        continue
-                    if stat.S_ISREG(one.st_mode):
-                        listed[name] = _signature(one)
-                changed = max(status.st_mtime_ns, status.st_ctime_ns)
-                settled = now - changed / 1e9 >= SETTLED
-                note = _to_note(state, listed) if settled else b""
-                index.set_note(_NOTE + folder, note)
-            for name, signature in listed.items():
-                # A message that is being moved may be in both: it is one.
-                found[base_name(name)] = os.path.join(path, name), signature
-
-
-def _names(folder: bytes) -> Iterator[bytes]:
-    """
-    Give the names in a folder that may be messages; none where it is not there.
-    """
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return
-    for name in names:
-        if not name.startswith(b"."):
-            yield name
-
-
-def _signature(status: os.stat_result) -> bytes:
-    return _SIGNATURE.pack(status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-def _chronological(name: bytes) -> tuple[int, bytes]:
-    seconds = name.partition(b".")[0]
-    return (int(seconds) if seconds.isdigit() else 0), name
-
-
-def _to_note(state: bytes, listed: dict[bytes, bytes]) -> bytes:
-    # No name holds a slash, and all signatures are of one size.
-    head = state + struct.pack("<I", len(listed))
-    return head + b"".join(listed.values()) + b"/".join(listed)
-
-
-def _from_note(note: bytes | None, state: bytes) -> dict[bytes, bytes] | None:
-    """
-    Give the names and signatures of a folder, None where it has changed since.
-    """
-    if not note or not note.startswith(state):
-        return None
-    (count,) = struct.unpack_from("<I", note, len(state))
-    begin, size = len(state) + 4, _SIGNATURE.size
-    names = note[begin + count * size :].split(b"/") if count else []
-    return {
-        name: note[begin + number * size : begin + (number + 1) * size]
-        for number, name in enumerate(names)
-    }
 
 
 def _sync_folder(path: bytes) -> None:

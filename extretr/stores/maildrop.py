@@ -6,58 +6,36 @@ taken from the index or measured when first asked for.  A store says how an entr
 is opened and how entries are removed.
 """
 
-import errno
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from extretr.errors import (
-    MessageChanged,
     NoSuchMessage,
     NotAllDeleted,
-    Refusal,
-    StoreUnavailable,
 )
-from extretr.interfaces import IMaildrop, IStoredFile
-from extretr.message import SeekableMessage, measuring
-from extretr.offsets import Measured
+from extretr.interfaces import IListableMailbox, IMaildrop, IStoredFile
+from extretr.message import SeekableMessage
+from extretr.stores.entries import Entries, Entry, EntryList
 from extretr.stores.held import Held
 from extretr.stores.index import Index
+from extretr.stores.sizing import Sizing
+from extretr.stores.steps import Cooperate
 
-#: Runs an iterator to its end, a step a turn; the Deferred fires then.
-Cooperate = Callable[[Iterator[None]], "Deferred[Any]"]
+#: Hidden messages of which the sizes are no longer looked up one by one.
+_MANY = 1000
 
+#: Steps of saving, or of removing, that are run on the spot when a session ends.
+ON_THE_SPOT = 4
 
-#: What says nothing about a message: the process, or the host, is short of something.
-_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
-
-
-@dataclass(slots=True)
-class Entry:
-    """
-    One message of the maildrop, as it was listed.
-    """
-
-    #: What the store and its index know the message by, between sessions.
-    key: bytes
-    #: RFC 1939, section 7.
-    unique_id: bytes
-    #: What must not change while the message is the same: size, times, inode.
-    signature: bytes
-    measured: Measured | None = None
-    deleted: bool = False
-    #: Found to be no longer in the store, or not to be readable.
-    gone: bool = False
-    #: Which of the two.
-    unreadable: bool = False
+#: Messages that are removed in one step.
+REMOVED_A_STEP = 100
 
 
-@implementer(IMaildrop)
-class Maildrop:
+@implementer(IMaildrop, IListableMailbox)
+class Maildrop(Sizing):
     """
     A maildrop over entries; a store subclasses it.
     """
@@ -65,26 +43,23 @@ class Maildrop:
     _log = Logger()
 
     def __init__(
-        self, entries: list[Entry], index: Index, held: Held, cooperate: Cooperate
+        self,
+        entries: Entries | list[Entry],
+        index: Index,
+        held: Held,
+        cooperate: Cooperate,
     ) -> None:
-        self._entries = entries
-        self._index = index
+        if isinstance(entries, list):
+            for entry in entries:
+                if entry.measured is None:
+                    entry.measured = index.remembered(entry.key, entry.signature)
+            entries = EntryList(entries)
+        super().__init__(entries, index, cooperate)
         self._held = held
-        self._cooperate = cooperate
-        for entry in entries:
-            if entry.measured is None:
-                entry.measured = index.remembered(entry.key, entry.signature)
+        # As keys of a dictionary: an empty one is 150 octets less than an empty set.
+        self._deleted: dict[int, None] = {}
 
-    # What a store says.
-
-    def _openEntry(self, entry: Entry) -> tuple[Any, Callable[[], bool]]:
-        """
-        Open the stored form, with a check whether it is still the same.
-
-        Raises:
-            MessageChanged: where it is not what was listed.
-        """
-        raise NotImplementedError
+    # What a store says, besides what `Sizing` asks of it.
 
     def _readEntry(self, entry: Any, size: int) -> bytes | None:
         """
@@ -94,9 +69,11 @@ class Maildrop:
         """
         return None
 
-    def _removeEntries(self, entries: list[Entry]) -> Any:
+    def _removeEntries(self, entries: Iterator[Any]) -> Any:
         """
         Remove the messages from the store, or give a Deferred that does.
+
+        The entries are made as they are asked for.
 
         It runs while the session lock is known to be ours.
 
@@ -105,45 +82,52 @@ class Maildrop:
         """
         raise NotImplementedError
 
+    def _saving(self) -> Iterator[None]:
+        """
+        Write what was remembered, in steps.
+        """
+        self._index.save()
+        return iter(())
+
     # IMailboxPOP3
 
     def listMessages(self, index: int | None = None) -> Any:
         """
         Give one size or all of them, 0 for deleted, or a Deferred where it takes time.
         """
-        if index is not None:
-            entry = self._entryAt(index)
-            if entry.deleted:
-                return 0
-            return self._measured([entry], lambda: self._sizeOfOne(entry))
-        return self._measured(
-            self._entries, lambda: [self._sizeOf(entry) for entry in self._entries]
-        )
+        if index is None:
+            return self._measured(self._entries.unmeasured(), self._allSizes)
+        self._check(index)
+        if index in self._deleted:
+            return 0
+        return self._measuredOne(index, lambda entry: self._sizeOfOne(index, entry))
 
     def getMessage(self, index: int) -> IStoredFile:
         """
         Open the stored form of a message, for those who know no more than IMailbox.
         """
-        return self._openListed(self._presentAt(index))[0]
+        self._checkPresent(index)
+        return self._openListed(self._entries.at(index))[0]
 
     def getUidl(self, index: int) -> bytes:
         """
         Give the unique-id of a message.
         """
-        return self._entryAt(index).unique_id
+        self._check(index)
+        return self._entries.uniqueIds(index, index + 1)[0]
 
     def deleteMessage(self, index: int) -> None:
         """
         Mark a message as deleted; sync removes it.
         """
-        self._presentAt(index).deleted = True
+        self._checkPresent(index)
+        self._deleted[index] = None
 
     def undeleteMessages(self) -> None:
         """
         Take all marks of deletion back.
         """
-        for entry in self._entries:
-            entry.deleted = False
+        self._deleted.clear()
 
     def sync(self) -> Any:
         """
@@ -153,9 +137,10 @@ class Maildrop:
             LockLost: where a later session has taken over; nothing was removed.
             NotAllDeleted: where some messages could not be removed.
         """
-        marked = [entry for entry in self._entries if entry.deleted and not entry.gone]
-        if not marked:
+        indexes = sorted(self._deleted.keys() - self._gone.keys())
+        if not indexes:
             return None
+        marked = map(self._entries.at, indexes)
         return self._held.whileOurs(lambda: self._removeEntries(marked))
 
     # ISeekableMailbox
@@ -164,10 +149,8 @@ class Maildrop:
         """
         Give the message, or a Deferred of it while it has yet to be measured.
         """
-        entry = self._presentAt(index)
-        if entry.measured is not None:
-            return self._messageOf(entry)
-        return self._measured([entry], lambda: self._messageOf(entry))
+        self._checkPresent(index)
+        return self._measuredOne(index, self._messageOf)
 
     def readShort(self, index: int, most: int) -> tuple[int, bytes] | None:
         """
@@ -178,11 +161,11 @@ class Maildrop:
         """
         if not 0 <= index < len(self._entries):
             return None
-        entry = self._entries[index]
-        measured = entry.measured
-        if entry.deleted or entry.gone or measured is None:
+        if index in self._deleted or index in self._gone:
             return None
-        if measured.stored_size > most:
+        entry = self._entries.at(index)
+        measured = entry.measured
+        if measured is None or measured.stored_size > most:
             return None
         stored = self._readEntry(entry, measured.stored_size)
         return None if stored is None else (measured.size, stored)
@@ -197,117 +180,93 @@ class Maildrop:
         """
         Tell whether a message is marked as deleted, or gone from the store.
         """
-        entry = self._entryAt(index)
-        return entry.deleted or entry.gone
+        self._check(index)
+        return index in self._deleted or index in self._gone
+
+    # IListableMailbox
+
+    def measureAll(self) -> Any:
+        """
+        Have all messages measured: see `IListableMailbox`.
+        """
+        return self._measured(self._entries.unmeasured(), lambda: None)
+
+    def hidden(self) -> Collection[int]:
+        """
+        Give the indexes of messages that are deleted or gone.
+        """
+        return self._deleted.keys() | self._gone.keys()
+
+    def total(self) -> int:
+        """
+        Give the octets of all messages but the hidden ones.
+        """
+        hidden = self.hidden()
+        if len(hidden) > _MANY:
+            return sum(self._allSizes())
+        return self._entries.total() - sum(
+            self._entries.sizes(index, index + 1)[0] for index in hidden
+        )
+
+    def sizes(self, begin: int, end: int) -> Sequence[int]:
+        """
+        Give the sizes of some messages.
+        """
+        return self._entries.sizes(begin, end)
+
+    def uniqueIds(self, begin: int, end: int) -> Sequence[bytes]:
+        """
+        Give the unique-ids of some messages.
+        """
+        return self._entries.uniqueIds(begin, end)
 
     # IMaildrop
 
-    def close(self) -> None:
+    def close(self) -> Any:
         """
-        Remember what was measured and release the session lock.
+        Remember what was measured and release the session lock, or give a Deferred.
         """
         try:
-            self._index.save()
-        finally:
+            steps = self._saving()
+            for _ in range(ON_THE_SPOT):
+                if next(steps, self) is self:
+                    break
+            else:
+                return self._cooperate(steps).addBoth(self._release)
+        except BaseException:
             self._held.release()
+            raise
+        self._held.release()
+        return None
 
-    def _entryAt(self, index: int) -> Entry:
+    def _release(self, result: Any) -> Any:
+        self._held.release()
+        return result
+
+    def _check(self, index: int) -> None:
         if not 0 <= index < len(self._entries):
             # ValueError is what IMailboxPOP3 promises for a number that is not there.
             raise ValueError(index)
-        return self._entries[index]
 
-    def _presentAt(self, index: int) -> Entry:
-        if not 0 <= index < len(self._entries):
+    def _checkPresent(self, index: int) -> None:
+        if not 0 <= index < len(self._entries) or index in self._deleted:
             raise NoSuchMessage
-        entry = self._entries[index]
-        if entry.deleted:
-            raise NoSuchMessage
-        if entry.gone:
-            raise self._why(entry)
-        return entry
+        if index in self._gone:
+            raise self._why(index)
 
-    @staticmethod
-    def _why(entry: Entry) -> Refusal:
-        """
-        Tell why a message that is listed cannot be had.
-        """
-        return StoreUnavailable() if entry.unreadable else MessageChanged()
+    def _sizeOfOne(self, index: int, entry: Entry) -> int:
+        if self._gone.get(index):
+            raise self._why(index)
+        return 0 if self.isDeleted(index) else self._measuredOf(entry).size
 
-    def _sizeOfOne(self, entry: Entry) -> int:
-        if entry.unreadable:
-            raise self._why(entry)
-        return self._sizeOf(entry)
-
-    def _sizeOf(self, entry: Entry) -> int:
-        if entry.deleted or entry.gone or entry.measured is None:
-            return 0
-        return entry.measured.size
+    def _allSizes(self) -> list[int]:
+        sizes = list(self._entries.sizes(0, len(self._entries)))
+        for index in self.hidden():
+            sizes[index] = 0
+        return sizes
 
     def _messageOf(self, entry: Entry) -> SeekableMessage:
-        if entry.measured is None:
-            raise self._why(entry)
-        return SeekableMessage(entry.measured, lambda: self._openListed(entry))
-
-    def _openListed(self, entry: Entry) -> tuple[Any, Callable[[], bool]]:
-        try:
-            return self._openEntry(entry)
-        except MessageChanged:
-            # Else the next session would trust what this one has found wrong.
-            self._index.forget(entry.key)
-            raise
-
-    def _measured(self, entries: list[Entry], result: Callable[[], Any]) -> Any:
-        """
-        Give *result()* once all of *entries* are measured: at once where they are.
-        """
-        missing = [
-            entry for entry in entries if entry.measured is None and not entry.gone
-        ]
-        steps = self._measuring(missing)
-        # One small message is measured on the spot; more would hold the reactor.
-        if next(steps, self) is self:
-            return result()
-        return self._cooperate(steps).addCallback(lambda _: result())
-
-    def _measuring(self, entries: list[Entry]) -> Iterator[None]:
-        for count, entry in enumerate(entries):
-            if count:
-                yield
-            if entry.measured is not None or entry.gone:
-                # Another command, or session, was quicker.
-                continue
-            try:
-                file, unchanged = self._openEntry(entry)
-                yield from measuring(file, _keeper(self._index, entry, unchanged))
-            except MessageChanged:
-                self._index.forget(entry.key)
-                entry.gone = True
-            except OSError as error:
-                if error.errno in _PASSING:
-                    # A list without the message would tell clients that it is gone.
-                    self._log.failure("the maildrop cannot be read at present")
-                    raise StoreUnavailable from None
-                # It may be readable again later; now it cannot be listed.
-                self._log.failure("cannot read a message of the maildrop")
-                entry.gone = entry.unreadable = True
-        if self._entries and all(entry.unreadable for entry in self._entries):
-            # It is not empty, and must not look as if it were.
-            for entry in self._entries:
-                entry.gone = entry.unreadable = False
-            raise StoreUnavailable
-
-
-def _keeper(
-    index: Index, entry: Entry, unchanged: Callable[[], bool]
-) -> Callable[[Measured], None]:
-    def keep(measured: Measured) -> None:
-        if not unchanged():
-            raise MessageChanged
-        entry.measured = measured
-        index.remember(entry.key, entry.signature, measured)
-
-    return keep
+        return SeekableMessage(self._measuredOf(entry), lambda: self._openListed(entry))
 
 
 class _NothingHeld:
@@ -327,22 +286,31 @@ def empty_maildrop(cooperate: Cooperate) -> Maildrop:
     Give the maildrop of a user for whom no mail has come yet.
     """
     nothing: Any = _NothingHeld()
-    return Maildrop([], Index(None), nothing, cooperate)
+    return Maildrop(EntryList([]), Index(None), nothing, cooperate)
 
 
-def whole_removal(entries: list[Entry], remove: Callable[[Entry], None]) -> None:
+def removing(
+    entries: Iterable[Any], remove: Callable[[Any], None], last: Callable[[], None]
+) -> Iterator[None]:
     """
-    Remove entries one by one with *remove*, going on past those that fail.
+    Remove entries one by one with *remove*, in steps, going on past those that fail.
+
+    Whatever comes, *last* is called at the end.
 
     Raises:
         NotAllDeleted: at the end, where any failed with OSError.
     """
     failed = False
-    for entry in entries:
-        try:
-            remove(entry)
-        except OSError:
-            Maildrop._log.failure("cannot remove a message of the maildrop")
-            failed = True
+    try:
+        for count, entry in enumerate(entries, 1):
+            try:
+                remove(entry)
+            except OSError:
+                Maildrop._log.failure("cannot remove a message of the maildrop")
+                failed = True
+            if count % REMOVED_A_STEP == 0:
+                yield
+    finally:
+        last()
     if failed:
         raise NotAllDeleted

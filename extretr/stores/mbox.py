@@ -23,7 +23,7 @@ from extretr.interfaces import ISession, IStore
 from extretr.stores.held import Held
 from extretr.stores.index import Index
 from extretr.stores.lock import lock_in
-from extretr.stores.maildrop import Cooperate, Maildrop, empty_maildrop
+from extretr.stores.maildrop import Maildrop, empty_maildrop
 from extretr.stores.mbox_copy import SafetyCopy
 from extretr.stores.mbox_layout import (
     MboxEntry,
@@ -36,8 +36,8 @@ from extretr.stores.mbox_lock import LockedMailbox, MailboxLocks
 from extretr.stores.mbox_maildrop import MboxMaildrop
 from extretr.stores.mbox_parse import NotAnMboxError, Parsed, Parser, parsing
 from extretr.stores.mbox_rewrite import recovering
-from extretr.stores.mbox_steps import run
 from extretr.stores.paths import PathTemplate
+from extretr.stores.steps import Cooperate, run
 
 #: Attempts to read a mailbox that changes in spite of the locks.
 ATTEMPTS = 3

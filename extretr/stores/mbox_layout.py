@@ -1,8 +1,8 @@
 """
 What is remembered of an mbox between sessions, so that it need not be read again.
 
-The layout, one note of the index, holds where each message is and the state of the
-file for which that is true.  What was measured of each message is in the index's rows.
+The layout, which is in blocks of the index, holds where each message is and what was
+measured of it; a note holds the state of the file for which that is true.
 """
 
 import os
@@ -11,9 +11,11 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from extretr.offsets import EMPTY
+from extretr.stores.entries import Entry
 from extretr.stores.index import Index
-from extretr.stores.maildrop import Entry
+from extretr.stores.index_blocks import Saved
 from extretr.stores.mbox_parse import Parsed
+from extretr.stores.packing import pack, unpack
 
 #: Seconds that a mailbox must have been left alone before what was read of it is
 #: trusted the next time: what changes within one tick of the clock does not show.
@@ -22,8 +24,9 @@ SETTLED = 2.0
 #: Messages that are looked up between two turns of the reactor.
 _TURN = 500
 
-#: Named anew when its form is another.
-_NOTE = b"mbox layout 1"
+#: Named anew when the form of the blocks is another.
+_NOTE = b"mbox layout 2"
+_OLD_NOTE = b"mbox layout 1"
 
 #: size, mtime and ctime in nanoseconds, inode.
 _SIGNATURE = struct.Struct("<QqqQ")
@@ -31,8 +34,9 @@ _SIGNATURE = struct.Struct("<QqqQ")
 #: Signature, whether lines are unquoted, number of messages.
 _HEAD = struct.Struct("<32s?Q")
 
-#: From_line's place, begin, end, From_ line's checksum, digest, number of places.
-_MESSAGE = struct.Struct("<QQQI32sI")
+#: From_line's place, begin, end, From_ line's checksum, digest, number of places, and
+#: the octets of what was measured.
+_MESSAGE = struct.Struct("<QQQI32sII")
 _PLACE = struct.Struct("<QQ")
 
 
@@ -93,6 +97,54 @@ def _row_signature(one: Parsed) -> bytes:
     return struct.pack("<QQ", one.end - one.begin, len(one.places))
 
 
+class LayoutBlock:
+    """
+    Where some messages are, and what was measured of them.
+    """
+
+    def __init__(self, messages: Sequence[Parsed]) -> None:
+        self.saved: Saved | None = None
+        parts = []
+        for one in messages:
+            fields = one.from_at, one.begin, one.end, one.from_line, one.digest
+            measured = pack(one.measured)
+            parts.append(_MESSAGE.pack(*fields, len(one.places), len(measured)))
+            parts.append(measured)
+            parts.extend(_PLACE.pack(*pair) for pair in one.places)
+        self._octets = b"".join(parts)
+
+    def encode(self) -> bytes:
+        """
+        Give the octets of all this.
+        """
+        return self._octets
+
+
+def decoded(octets: bytes) -> Iterator[Parsed]:
+    """
+    Give the messages of one block.
+
+    Raises:
+        ValueError: for what encode never gave.
+    """
+    at = 0
+    while at < len(octets):
+        if len(octets) - at < _MESSAGE.size:
+            raise ValueError("cut off")
+        from_at, begin, behind, line, digest, places, length = _MESSAGE.unpack_from(
+            octets, at
+        )
+        at += _MESSAGE.size
+        measured = unpack(octets[at : at + length])
+        at += length
+        end = at + _PLACE.size * places
+        if measured is None or end > len(octets):
+            raise ValueError("cut off")
+        pairs = tuple(_PLACE.iter_unpack(octets[at:end]))
+        at = end
+        yield Parsed(from_at, begin, behind, line, digest, measured, pairs)
+
+
 def remember(
     index: Index, messages: Sequence[Parsed], signature: bytes, quoting: bool
 ) -> Generator[None, None, list[MboxEntry]]:
@@ -106,20 +158,19 @@ def remember(
             trusted the next time.
         quoting: whether lines were unquoted.
     """
-    entries = []
-    parts = [_HEAD.pack(signature, quoting, len(messages))]
-    for count, entry in enumerate(entries_of(messages), 1):
-        entries.append(entry)
-        one = entry.parsed
-        if index.remembered(entry.key, entry.signature) != one.measured:
-            index.remember(entry.key, entry.signature, one.measured)
-        fields = one.from_at, one.begin, one.end, one.from_line, one.digest
-        parts.append(_MESSAGE.pack(*fields, len(one.places)))
-        parts.extend(_PLACE.pack(*pair) for pair in one.places)
-        if count % _TURN == 0:
+    entries = yield from _named(messages)
+    index.keep_only(())
+    index.set_note(_OLD_NOTE, b"")
+    if not signature:
+        index.set_note(_NOTE, b"")
+        return entries
+    blocks = []
+    for begin in range(0, len(messages), _TURN):
+        blocks.append(LayoutBlock(messages[begin : begin + _TURN]))
+        if begin:
             yield
-    index.keep_only({entry.key for entry in entries})
-    index.set_note(_NOTE, b"".join(parts) if signature else b"")
+    index.set_note(_NOTE, _HEAD.pack(signature, quoting, len(messages)))
+    yield from index.saving(blocks)
     return entries
 
 
@@ -131,29 +182,31 @@ def recall(
 
     None where they are not, or not of the mailbox in this state.
     """
-    note = index.note(_NOTE)
-    if not note or len(note) < _HEAD.size:
+    note = index.note(_NOTE) or b""
+    if len(note) != _HEAD.size:
         return None
-    then, quoted, messages = _HEAD.unpack_from(note)
+    then, quoted, count = _HEAD.unpack(note)
     if (then, quoted) != (signature, quoting):
         return None
-    found = []
-    at = _HEAD.size
-    for count in range(1, messages + 1):
-        from_at, begin, behind, line, digest, places = _MESSAGE.unpack_from(note, at)
-        at += _MESSAGE.size
-        end = at + _PLACE.size * places
-        pairs = tuple(_PLACE.iter_unpack(note[at:end]))
-        at = end
-        found.append(Parsed(from_at, begin, behind, line, digest, EMPTY, pairs))
-        if count % _TURN == 0:
+    blocks, whole = yield from index.blocks()
+    found: list[Parsed] = []
+    for number, (_, octets) in enumerate(blocks):
+        if number:
             yield
-    entries = []
-    for count, entry in enumerate(entries_of(found), 1):
-        measured = index.remembered(entry.key, entry.signature)
-        if measured is None:
+        try:
+            found += decoded(octets)
+        except ValueError:
             return None
-        entry.measured = measured
+    if not whole or len(found) != count:
+        return None
+    return (yield from _named(found))
+
+
+def _named(
+    messages: Sequence[Parsed],
+) -> Generator[None, None, list[MboxEntry]]:
+    entries = []
+    for count, entry in enumerate(entries_of(messages), 1):
         entries.append(entry)
         if count % _TURN == 0:
             yield

@@ -10,7 +10,7 @@ message's From_ line and what comes behind the message still in their places.
 import os
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import FileIO
 from typing import Any
 
@@ -18,14 +18,15 @@ from twisted.internet.defer import Deferred
 
 from extretr.errors import MessageChanged, NotAllDeleted, StoreUnavailable
 from extretr.interfaces import IStoredFile
-from extretr.stores.maildrop import Entry, Maildrop
+from extretr.stores.entries import Entry
+from extretr.stores.maildrop import Maildrop
 from extretr.stores.mbox_copy import SafetyCopy
 from extretr.stores.mbox_file import UnquotedWindow, Window
 from extretr.stores.mbox_layout import MboxEntry, signature_of
 from extretr.stores.mbox_lock import OPEN_FLAGS, MailboxLocks
 from extretr.stores.mbox_parse import FROM_LINE, Parsed
 from extretr.stores.mbox_rewrite import MailboxChangedError, removing
-from extretr.stores.mbox_steps import run
+from extretr.stores.steps import run
 
 #: What may come behind a message.
 _BEHIND = re.compile(rb"(?:\r?\n){0,2}(?:From |\Z)")
@@ -57,6 +58,7 @@ class MboxMaildrop(Maildrop):
             rest: what `Maildrop` takes.
         """
         super().__init__(list[Entry](entries), *rest)
+        self._messages = entries
         self._path = path
         self._status = status
         self._quoting = quoting
@@ -84,8 +86,8 @@ class MboxMaildrop(Maildrop):
 
         return stored, unchanged
 
-    def _removeEntries(self, entries: list[Entry]) -> "Deferred[None]":
-        return Deferred.fromCoroutine(self._remove(entries))
+    def _removeEntries(self, entries: Iterator[Any]) -> "Deferred[None]":
+        return Deferred.fromCoroutine(self._remove(list(entries)))
 
     async def _remove(self, entries: list[Entry]) -> None:
         try:
@@ -101,8 +103,7 @@ class MboxMaildrop(Maildrop):
                 path=self._path.decode("utf-8", "replace"),
             )
             raise NotAllDeleted from None
-        for entry in entries:
-            entry.gone = True
+        self._gone.update((entry.index, False) for entry in entries)
 
     async def _rewrite(self, entries: list[Entry]) -> None:
         locked = await self._locks.acquire(self._path)
@@ -113,17 +114,12 @@ class MboxMaildrop(Maildrop):
             status = os.fstat(locked.descriptor)
             if status.st_ino != self._status.st_ino:
                 raise MailboxChangedError
-            everything: list[Any] = self._entries
-            marked = set(map(id, entries))
+            everything: list[Any] = self._messages
             steps = removing(
                 locked.descriptor,
                 self._copy,
                 [entry.parsed for entry in everything],
-                {
-                    index
-                    for index, entry in enumerate(everything)
-                    if id(entry) in marked
-                },
+                {entry.index for entry in entries},
                 self._quoting,
                 whole=signature_of(status) != signature_of(self._status),
             )

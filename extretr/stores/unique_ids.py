@@ -7,7 +7,7 @@ have goes by its name.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from twisted.logger import Logger
@@ -15,6 +15,12 @@ from twisted.logger import Logger
 from extretr.syntax import as_unique_id, is_unique_id
 
 _log = Logger()
+
+DOVECOT = b"dovecot-uidlist"
+COURIER = b"courierpop3dsizelist"
+
+#: A base name, and the unique-id that another server gave it.
+Given = tuple[bytes, bytes]
 
 _DOVECOT_HEADER = re.compile(rb"3 (?:.* )?V(\d+)(?: .*)?|1 (\d+) \d+")
 _DOVECOT_LINE = re.compile(rb"(\d+)((?: [^ :]+)*) :?([^ ].*)")
@@ -30,28 +36,27 @@ def base_name(name: bytes) -> bytes:
     return name.partition(b":2,")[0]
 
 
-def from_names(maildir: bytes) -> dict[bytes, bytes]:
+def named(maildir: bytes) -> Iterator[Given]:
     """
     Give no unique-ids: each message goes by its name.
     """
-    return {}
+    return iter(())
 
 
-def from_dovecot(maildir: bytes) -> dict[bytes, bytes]:
+def dovecots(maildir: bytes) -> Iterator[Given]:
     """
-    Give the unique-ids of ``dovecot-uidlist``, by base name.
+    Give the unique-ids of ``dovecot-uidlist``, each with its base name.
 
     They are uid and uidvalidity in eight lower-case hexadecimal digits each, which is
     what Dovecot's default ``pop3_uidl_format`` comes to; a ``P`` field holds one that
     was kept from elsewhere, an empty one stands for the name.
     """
-    lines = _lines(maildir, b"dovecot-uidlist")
+    lines = _lines(maildir, DOVECOT)
     header = _DOVECOT_HEADER.fullmatch(lines[0]) if lines else None
     if header is None:
-        return {}
+        return
     validity = int(header[1] or header[2])
-    found = {}
-    for parsed in _understood(b"dovecot-uidlist", lines[1:], _DOVECOT_LINE):
+    for parsed in _understood(DOVECOT, lines[1:], _DOVECOT_LINE):
         uid, fields, name = parsed.groups()
         unique_id = b"%08x%08x" % (int(uid), validity)
         for field in fields.split():
@@ -59,45 +64,42 @@ def from_dovecot(maildir: bytes) -> dict[bytes, bytes]:
                 unique_id = base_name(name)
             elif field.startswith(b"P") and is_unique_id(field[1:]):
                 unique_id = field[1:]
-        found[base_name(name)] = unique_id
-    return found
+        yield base_name(name), unique_id
 
 
-def from_courier(maildir: bytes) -> dict[bytes, bytes]:
+def couriers(maildir: bytes) -> Iterator[Given]:
     """
-    Give the unique-ids of ``courierpop3dsizelist``, by base name.
+    Give the unique-ids of ``courierpop3dsizelist``, each with its base name.
     """
-    lines = _lines(maildir, b"courierpop3dsizelist")
+    lines = _lines(maildir, COURIER)
     if not lines or _COURIER_HEADER.fullmatch(lines[0]) is None:
-        return {}
-    found = {}
-    for parsed in _understood(b"courierpop3dsizelist", lines[1:], _COURIER_LINE):
+        return
+    for parsed in _understood(COURIER, lines[1:], _COURIER_LINE):
         name, number, validity = base_name(parsed[1]), int(parsed[2]), int(parsed[3])
         if number and validity:
-            found[name] = b"UID%d-%d" % (number, validity)
+            yield name, b"UID%d-%d" % (number, validity)
         elif number:
-            found[name] = b"UID%d" % number
+            yield name, b"UID%d" % number
         else:
-            found[name] = _COURIER_ESCAPED.sub(
-                lambda octet: b"+%02X" % octet[0][0], name
+            yield (
+                name,
+                _COURIER_ESCAPED.sub(lambda octet: b"+%02X" % octet[0][0], name),
             )
-    return found
 
 
-#: The choices of ``--unique-ids``.
-UNIQUE_IDS: dict[str, Callable[[bytes], dict[bytes, bytes]]] = {
-    "name": from_names,
-    "dovecot": from_dovecot,
-    "courier": from_courier,
+#: The choices of ``--unique-ids``: what reads another server's list, and the list.
+UNIQUE_IDS: dict[str, tuple[Callable[[bytes], Iterator[Given]], bytes]] = {
+    "name": (named, b""),
+    "dovecot": (dovecots, DOVECOT),
+    "courier": (couriers, COURIER),
 }
 
 
-def assign(names: list[bytes], given: dict[bytes, bytes]) -> list[bytes]:
+def assign(names: Iterable[bytes], given: Mapping[bytes, bytes]) -> Iterator[bytes]:
     """
-    Give a unique-id for each base name, no two alike.
+    Give a unique-id for each base name, in their order, no two alike.
     """
     taken: set[bytes] = set()
-    unique_ids = []
     for name in names:
         unique_id = as_unique_id(given.get(name, name))
         if unique_id in taken:
@@ -106,8 +108,7 @@ def assign(names: list[bytes], given: dict[bytes, bytes]) -> list[bytes]:
         if unique_id in taken:
             unique_id = as_unique_id(b" " + name)
         taken.add(unique_id)
-        unique_ids.append(unique_id)
-    return unique_ids
+        yield unique_id
 
 
 def _lines(maildir: bytes, name: bytes) -> list[bytes]:

@@ -17,7 +17,7 @@ from extretr.server.entering import BrakedRealm
 from extretr.server.factory import MaildropFactory, MaildropRealm
 from extretr.server.hashing import HashingThreads
 from extretr.server.reloading import Reloads
-from extretr.server.turns import cooperating
+from extretr.server.turns import Slice, cooperating
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.mbox import MboxStore
 from extretr.stores.paths import PathTemplate
@@ -74,7 +74,7 @@ def serving(
         store = MaildirStore(
             template=PathTemplate(os.fsencode(embedded.folder) + b"/mail/%u"),
             clock=reactor,
-            cooperate=partial(cooperating, Cooperator()),
+            cooperate=partial(cooperating, Cooperator(Slice)),
             takeover_after=run["takeover-after"],
         )
         checkers = [users_in(str(embedded.users), threads)]
@@ -112,7 +112,7 @@ def _store(run: Any, reactor: Any) -> IStore:
     common = {
         "template": run["template"],
         "clock": reactor,
-        "cooperate": partial(cooperating, Cooperator()),
+        "cooperate": partial(cooperating, Cooperator(Slice)),
         "state": run["state"],
         "takeover_after": run["takeover-after"],
     }

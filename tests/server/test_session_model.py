@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.server import protocol, transfer
-from extretr.stores import maildir, mbox_steps
+from extretr.server import listings, transfer
+from extretr.stores import maildir_listing, maildir_scan, steps
 from tests.server.session_driver import USERS, Host
 from tests.server.session_model import read_reply
 from tests.server.session_stores import Adapted, Maildirs, Mboxes
@@ -273,9 +273,11 @@ class SessionModelTests(SynchronousTestCase):
     def setUp(self):
         # Small, so that even a short message or list takes many turns.
         self.patch(transfer, "CHUNK", 16)
-        self.patch(protocol, "LINES_A_TURN", 3)
-        self.patch(mbox_steps, "ON_THE_SPOT", 0)
-        self.patch(maildir, "STEP", 2)
+        self.patch(listings, "LINES_A_TURN", 3)
+        self.patch(steps, "ON_THE_SPOT", 0)
+        for module in (maildir_listing, maildir_scan):
+            self.patch(module, "STEP", 2)
+        self.patch(maildir_listing, "CAPACITY", 3)
         self.wrong = []
         globalLogPublisher.addObserver(self.observe)
         self.addCleanup(globalLogPublisher.removeObserver, self.observe)

@@ -6,7 +6,8 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Cooperator
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.server.turns import cooperating
+from extretr.server import turns
+from extretr.server.turns import Slice, cooperating
 
 
 class CooperatingTests(SynchronousTestCase):
@@ -76,3 +77,25 @@ class CooperatingTests(SynchronousTestCase):
         while self.turns:
             self.turn()
         self.assertEqual((self.ran, self.closed), ([0], 1))
+
+    def test_slice(self):
+        """
+        Steps run on in one turn until its time is up, and then in the next one.
+        """
+        now = [0.0]
+        self.patch(turns.time, "perf_counter", lambda: now[0])
+
+        def slow():
+            for number in range(10):
+                self.ran.append(number)
+                now[0] += turns.SLICE * 0.4
+                yield
+
+        self.cooperator = Cooperator(Slice, scheduler=self.schedule)
+        done = cooperating(self.cooperator, slow())
+        ran = []
+        while self.turns:
+            self.turn()
+            ran.append(len(self.ran))
+        self.successResultOf(done)
+        self.assertEqual(ran[:3], [3, 6, 9])

@@ -13,11 +13,239 @@ from contextlib import closing
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.offsets import EMPTY, Measured
-from extretr.stores.index import Index
+from extretr.stores.index import BLOCKS_A_STEP, Index
 from tests.interop.running import ROOT, environment
 from tests.test_offsets import measure
 
 MEASURED = measure((b"x" * 70 + b"\n") * 5000)
+
+
+class FakeBlock:
+    """
+    A block of no messages in particular.
+    """
+
+    saved = None
+
+    def __init__(self, octets):
+        self.octets = octets
+        self.encoded = 0
+
+    def encode(self):
+        self.encoded += 1
+        return self.octets
+
+
+def result(steps):
+    """
+    Run steps and give what they return.
+    """
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+class BlockTests(SynchronousTestCase):
+    """
+    Blocks of messages, between sessions.
+    """
+
+    def setUp(self):
+        self.path = os.fsencode(os.path.abspath(self.mktemp()))
+
+    def blocks(self, count):
+        return [FakeBlock(b"%d" % number * 3000) for number in range(count)]
+
+    def saved(self, count):
+        blocks = self.blocks(count)
+        index = Index(self.path)
+        result(index.saving(blocks))
+        return index, blocks
+
+    def read(self):
+        found, whole = result(Index(self.path).blocks())
+        return [octets for _, octets in found], whole
+
+    def rows(self):
+        with closing(sqlite3.connect(os.fsdecode(self.path))) as database:
+            return database.execute("SELECT count(*) FROM blocks").fetchone()[0]
+
+    def test_saved(self):
+        """
+        What was saved is there in the next session, in its order.
+        """
+        _, blocks = self.saved(20)
+        self.assertEqual(self.read(), ([block.octets for block in blocks], True))
+        self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o600)
+
+    def test_none(self):
+        """
+        Where nothing was saved there is nothing, and no file is made for it.
+        """
+        self.assertEqual(self.read(), ([], True))
+        self.saved(0)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_changed(self):
+        """
+        Only what has changed is written; what is there no more is removed.
+        """
+        index, blocks = self.saved(20)
+        blocks[3].octets, blocks[3].saved = b"other", None
+        del blocks[10:]
+        blocks.insert(0, FakeBlock(b"first"))
+        result(index.saving(blocks))
+        self.assertEqual([block.encoded for block in blocks[:6]], [1, 1, 1, 1, 2, 1])
+        self.assertEqual(self.read(), ([block.octets for block in blocks], True))
+        self.assertEqual(self.rows(), 11)
+
+    def test_unchanged(self):
+        """
+        Where nothing has changed nothing is written.
+        """
+        index, blocks = self.saved(20)
+        before = os.stat(self.path).st_mtime_ns
+        self.assertEqual(index.unsaved(blocks), [])
+        result(index.saving(blocks))
+        self.assertEqual(os.stat(self.path).st_mtime_ns, before)
+
+    def test_inSteps(self):
+        """
+        No step reads or writes more than so many.
+        """
+        blocks = self.blocks(50)
+        index, most, before = Index(self.path), 0, 0
+        for _ in index.saving(blocks):
+            written = sum(block.encoded for block in blocks)
+            most, before = max(most, written - before), written
+        self.assertEqual((most, before), (BLOCKS_A_STEP, 48))
+        self.assertGreaterEqual(sum(1 for _ in Index(self.path).blocks()), 6)
+
+    def test_cutOff(self):
+        """
+        However early saving is cut off, what was there before is still there, whole.
+        """
+        _, before = self.saved(30)
+        wanted = [block.octets for block in before]
+        for steps in range(5):
+            others = [FakeBlock(b"other %d" % number) for number in range(40)]
+            index = Index(self.path)
+            result(index.blocks())
+            saving = index.saving(others)
+            for _ in range(steps):
+                next(saving)
+            saving.close()
+            self.assertEqual(self.read(), (wanted, True))
+        index = Index(self.path)
+        result(index.blocks())
+        result(index.saving(others))
+        self.assertEqual(self.read(), ([block.octets for block in others], True))
+        # What was left behind is removed.
+        self.assertEqual(self.rows(), 40)
+
+    def test_changedWhileSaved(self):
+        """
+        A block that changes while others are being written is written the next time.
+        """
+        index, blocks = Index(self.path), self.blocks(20)
+        saving = index.saving(blocks)
+        next(saving)
+        blocks[0].octets, blocks[0].saved = b"other", None
+        result(saving)
+        result(index.saving(blocks))
+        self.assertEqual(self.read(), ([block.octets for block in blocks], True))
+
+    def test_twoSessions(self):
+        """
+        Of two that save at once the one that ends last is what is there, or nothing.
+        """
+        first, second = Index(self.path), Index(self.path)
+        mine = [FakeBlock(b"mine %d" % number) for number in range(30)]
+        others = [FakeBlock(b"theirs %d" % number) for number in range(30)]
+        one, two = first.saving(mine), second.saving(others)
+        for _ in range(2):
+            next(one)
+            next(two)
+        result(one)
+        result(two)
+        found, whole = self.read()
+        self.assertTrue(set(found) <= {block.octets for block in others})
+        self.assertEqual(whole, len(found) == 30)
+        result(first.saving(mine))
+
+    def test_damaged(self):
+        """
+        A block that is not as it was written is missed; the others are there.
+        """
+        _, blocks = self.saved(5)
+        with closing(sqlite3.connect(os.fsdecode(self.path))) as database, database:
+            database.execute("UPDATE blocks SET value = ? WHERE number = 2", (b"x",))
+            database.execute("UPDATE blocks SET value = 'text' WHERE number = 3")
+            database.execute("DELETE FROM blocks WHERE number = 4")
+        self.assertEqual(self.read(), ([blocks[0].octets, blocks[4].octets], False))
+
+    def test_anyDamage(self):
+        """
+        Truncated or of any bits flipped, it gives blocks that were written, or none.
+        """
+        _, blocks = self.saved(12)
+        known = {block.octets for block in blocks}
+        with open(self.path, "rb") as file:
+            whole = file.read()
+        noise = random.Random(11)
+        for _ in range(150):
+            octets = bytearray(whole[: noise.choice((len(whole), len(whole) // 2))])
+            for _ in range(noise.choice((1, 5, 200))):
+                octets[noise.randrange(len(octets))] ^= 1 << noise.randrange(8)
+            with open(self.path, "wb") as file:
+                file.write(octets)
+            index = Index(self.path)
+            found, complete = result(index.blocks())
+            self.assertTrue({octets for _, octets in found} <= known)
+            self.assertTrue(complete or len(found) < 12)
+            self.flushLoggedErrors()
+            # And it can be used again.
+            for block in blocks:
+                block.saved = None
+            result(index.saving(blocks))
+            self.flushLoggedErrors()
+            if self.read() != ([block.octets for block in blocks], True):
+                self.flushLoggedErrors()
+                result(Index(self.path).saving(self.blocks(12)))
+            self.flushLoggedErrors()
+
+    def test_locked(self):
+        """
+        While another process writes nothing is lost: it is written the next time.
+        """
+        index, blocks = self.saved(3)
+        blocks.append(FakeBlock(b"more"))
+        with closing(sqlite3.connect(os.fsdecode(self.path))) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            result(index.saving(blocks))
+            self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
+            other.rollback()
+        result(index.saving(blocks))
+        self.assertEqual(self.read(), ([block.octets for block in blocks], True))
+
+    def test_olderForm(self):
+        """
+        What was remembered a row a message is remembered still.
+        """
+        index = Index(self.path)
+        index.remember(b"k", b"s", MEASURED)
+        index.save()
+        with closing(sqlite3.connect(os.fsdecode(self.path))) as database, database:
+            database.execute("DROP TABLE blocks")
+        index = Index(self.path)
+        self.assertEqual(result(index.blocks()), ([], True))
+        self.assertEqual(index.remembered(b"k", b"s"), MEASURED)
+        index.keep_only(())
+        result(index.saving(self.blocks(2)))
+        self.assertEqual(len(self.read()[0]), 2)
+        self.assertIsNone(Index(self.path).remembered(b"k", b"s"))
 
 
 class IndexTests(SynchronousTestCase):

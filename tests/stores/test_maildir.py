@@ -23,6 +23,7 @@ from extretr.errors import (
 from extretr.interfaces import IMaildrop, IStore
 from extretr.message import STEP
 from extretr.stores import maildir as module
+from extretr.stores import maildir_scan
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.paths import PathTemplate
 from tests import models
@@ -202,15 +203,15 @@ class MaildirStoreTests(MaildirTestCase):
         """
         path = self.deliver(b"1.a", b"x\n")
         moved = os.path.join(self.maildir, b"cur", b"1.a:2,S")
-        listdir, listed = os.listdir, []
+        scandir, listed = os.scandir, []
 
         def moving(folder):
             if listed and os.path.exists(path):
                 os.rename(path, moved)
             listed.append(folder)
-            return listdir(folder)
+            return scandir(folder)
 
-        self.patch(module.os, "listdir", moving)
+        self.patch(module.os, "scandir", moving)
         maildrop = self.open()
         self.assertEqual(len(listed), 2)
         self.assertEqual(self.read(maildrop, 0), b"x\n")
@@ -266,10 +267,10 @@ class MaildirStoreTests(MaildirTestCase):
         def fails(path):
             raise PermissionError(13, "no")
 
-        listdir = os.listdir
-        self.patch(module.os, "listdir", fails)
+        scandir = os.scandir
+        self.patch(module.os, "scandir", fails)
         self.failureResultOf(self.store().openMaildrop(b"bob", None), StoreUnavailable)
-        self.patch(module.os, "listdir", listdir)
+        self.patch(module.os, "scandir", scandir)
         self.flushLoggedErrors()
         self.assertEqual(self.sizes(self.open()), [])
 
@@ -277,7 +278,7 @@ class MaildirStoreTests(MaildirTestCase):
         """
         A folder of many messages is listed in steps.
         """
-        for number in range(module.STEP * 2 + 10):
+        for number in range(maildir_scan.STEP * 2 + 10):
             self.deliver(b"%d.a" % number, b"x\n")
         waiting = []
 
@@ -293,7 +294,7 @@ class MaildirStoreTests(MaildirTestCase):
         done.callback(None)
         maildrop = self.successResultOf(opening)
         self.open_ones.append(maildrop)
-        self.assertEqual(maildrop.countMessages(), module.STEP * 2 + 10)
+        self.assertEqual(maildrop.countMessages(), maildir_scan.STEP * 2 + 10)
 
 
 class RememberedTests(MaildirTestCase):
@@ -319,6 +320,14 @@ class RememberedTests(MaildirTestCase):
             return lstat(path)
 
         self.patch(module.os, "lstat", counted)
+        self.listed = []
+        scandir = os.scandir
+
+        def listing(path):
+            self.listed.append(os.path.basename(path))
+            return scandir(path)
+
+        self.patch(module.os, "scandir", listing)
 
     def test_nextSession(self):
         """
@@ -330,11 +339,11 @@ class RememberedTests(MaildirTestCase):
         sizes = self.sizes(maildrop)
         self.assertEqual(len(self.opened), 5)
         maildrop = self.again(maildrop)
-        self.opened.clear()
-        self.statted.clear()
+        for calls in (self.opened, self.statted, self.listed):
+            calls.clear()
         maildrop = self.again(maildrop)
         self.assertEqual(self.sizes(maildrop), sizes)
-        self.assertEqual((self.opened, self.statted), ([], []))
+        self.assertEqual((self.opened, self.statted, self.listed), ([], [], []))
 
     def test_newMail(self):
         """
@@ -357,9 +366,9 @@ class RememberedTests(MaildirTestCase):
         for age, trusted in ((1.9, False), (-100.0, False), (2.1, True)):
             self.now = changed + age
             maildrop = self.again(self.open())
-            self.statted.clear()
+            self.listed.clear()
             maildrop = self.again(maildrop)
-            self.assertEqual(self.statted == [], trusted, age)
+            self.assertEqual(b"new" not in self.listed, trusted, age)
             self.again(maildrop)
             self.forget()
             self.open_ones.clear()
@@ -620,6 +629,36 @@ class MaildropTests(MaildirTestCase):
         maildrop.deleteMessage(1)
         maildrop.sync()
         self.assertEqual(list(map(os.path.exists, self.paths)), [True, False, True])
+
+    def test_manyInSteps(self):
+        """
+        Many messages are removed in steps, while the lock is ours.
+        """
+        for number in range(900):
+            self.deliver(b"%d.m" % (number + 10), b"x")
+        waiting = []
+
+        def later(steps):
+            done = Deferred()
+            waiting.append((steps, done))
+            return done
+
+        maildrop = self.open()
+        maildrop._cooperate = later
+        for index in range(maildrop.countMessages()):
+            maildrop.deleteMessage(index)
+        self.assertEqual((maildrop.hidden(), maildrop.total()), (set(range(903)), 0))
+        removal = maildrop.sync()
+        self.assertNoResult(removal)
+        maildrop.close()
+        self.assertIn(b"lock", os.listdir(os.path.join(self.maildir, b"extretr")))
+        steps, done = waiting.pop(0)
+        self.assertGreaterEqual(sum(1 for _ in steps), 4)
+        done.callback(None)
+        self.successResultOf(removal)
+        self.assertEqual(os.listdir(os.path.join(self.maildir, b"new")), [])
+        self.assertNotIn(b"lock", os.listdir(os.path.join(self.maildir, b"extretr")))
+        self.open_ones.remove(maildrop)
 
     def test_goneIsRemoved(self):
         """

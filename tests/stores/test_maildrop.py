@@ -26,7 +26,13 @@ from extretr.message import STEP
 from extretr.offsets import Measured
 from extretr.stores.index import Index
 from extretr.stores.lock import SessionLock
-from extretr.stores.maildrop import Entry, Maildrop, empty_maildrop, whole_removal
+from extretr.stores.maildrop import (
+    REMOVED_A_STEP,
+    Entry,
+    Maildrop,
+    empty_maildrop,
+    removing,
+)
 from tests import models
 
 SIGNATURE = b"signature"
@@ -681,18 +687,26 @@ class CloseTests(MaildropTestCase):
 
 class RemovalTests(SynchronousTestCase):
     """
-    `whole_removal`.
+    `removing`.
     """
 
     entries = [Entry(key, key, SIGNATURE) for key in STORED]
 
+    def setUp(self):
+        self.ended = 0
+
+    def last(self):
+        self.ended += 1
+
     def test_all(self):
         """
-        Each is removed, in their order.
+        Each is removed, in their order, and then what comes last is done.
         """
         removed = []
-        whole_removal(self.entries, removed.append)
+        steps = removing(self.entries, removed.append, self.last)
+        self.assertEqual(list(steps), [])
         self.assertEqual(removed, self.entries)
+        self.assertEqual(self.ended, 1)
 
     def test_some(self):
         """
@@ -706,6 +720,23 @@ class RemovalTests(SynchronousTestCase):
                 raise PermissionError(13, "no")
             removed.append(entry.key)
 
-        self.assertRaises(NotAllDeleted, whole_removal, self.entries, remove)
+        steps = removing(self.entries, remove, self.last)
+        self.assertRaises(NotAllDeleted, list, steps)
         self.assertEqual(removed, [b"crlf", b"cut"])
         self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
+        self.assertEqual(self.ended, 1)
+
+    def test_steps(self):
+        """
+        Many are removed in steps; one that is cut off is ended all the same.
+        """
+        removed = []
+        steps = removing(range(10 * REMOVED_A_STEP), removed.append, self.last)
+        next(steps)
+        self.assertEqual(len(removed), REMOVED_A_STEP)
+        self.assertEqual(len(list(steps)), 9)
+        self.assertEqual(self.ended, 1)
+        steps = removing(range(10 * REMOVED_A_STEP), removed.append, self.last)
+        next(steps)
+        steps.close()
+        self.assertEqual(self.ended, 2)

@@ -10,9 +10,9 @@ from extretr.stores.unique_ids import (
     UNIQUE_IDS,
     assign,
     base_name,
-    from_courier,
-    from_dovecot,
-    from_names,
+    couriers,
+    dovecots,
+    named,
 )
 from extretr.syntax import is_unique_id
 
@@ -44,10 +44,10 @@ class UniqueIdTests(SynchronousTestCase):
         By default each message goes by its name, or a hash where that cannot be sent.
         """
         names = [b"1.a.b", b"1.\xe9.b", b"x" * 71, b"a b"]
-        unique_ids = assign(names, from_names(self.maildir))
+        unique_ids = list(assign(names, dict(named(self.maildir))))
         self.assertEqual(unique_ids[0], b"1.a.b")
         self.assertTrue(all(map(is_unique_id, unique_ids)))
-        self.assertEqual(unique_ids, assign(names, {}))
+        self.assertEqual(unique_ids, list(assign(names, {})))
 
     def test_dovecot(self):
         """
@@ -66,7 +66,7 @@ class UniqueIdTests(SynchronousTestCase):
             b"nonsense",
         )
         self.assertEqual(
-            from_dovecot(self.maildir),
+            dict(dovecots(self.maildir)),
             {
                 b"1276528487.M364837P9451.kurkku,S=1355,W=1394": b"000061ae4c0907b0",
                 b"1276533073.M242911P3632.kurkku": b"000061b94c0907b0",
@@ -82,7 +82,7 @@ class UniqueIdTests(SynchronousTestCase):
         The first version of the list is read too.
         """
         self.write(b"dovecot-uidlist", b"1 1275660208 3", b"1 1.a.b:2,S")
-        self.assertEqual(from_dovecot(self.maildir), {b"1.a.b": b"000000014c0907b0"})
+        self.assertEqual(dict(dovecots(self.maildir)), {b"1.a.b": b"000000014c0907b0"})
 
     def test_courier(self):
         """
@@ -97,29 +97,29 @@ class UniqueIdTests(SynchronousTestCase):
             b"nonsense",
         )
         self.assertEqual(
-            from_courier(self.maildir),
+            dict(couriers(self.maildir)),
             {b"1.a.b": b"UID1-1275660208", b"2.a.b": b"UID2", b"3.a+b": b"3.a+2Bb"},
         )
         self.write(b"courierpop3dsizelist", b"/2 5 12", b"1.a.b 1024 1:12")
-        self.assertEqual(from_courier(self.maildir), {b"1.a.b": b"UID1-12"})
+        self.assertEqual(dict(couriers(self.maildir)), {b"1.a.b": b"UID1-12"})
 
     def test_noList(self):
         """
         Without a list, or with one that is not understood, names hold.
         """
-        for read in UNIQUE_IDS.values():
-            self.assertEqual(read(self.maildir), {})
+        for read, _ in UNIQUE_IDS.values():
+            self.assertEqual(list(read(self.maildir)), [])
         for name in (b"dovecot-uidlist", b"courierpop3dsizelist"):
             self.write(name, b"", b"\xff\0")
-        for read in UNIQUE_IDS.values():
-            self.assertEqual(read(self.maildir), {})
+        for read, _ in UNIQUE_IDS.values():
+            self.assertEqual(list(read(self.maildir)), [])
 
     def test_unlisted(self):
         """
         A message that the list lacks goes by its name.
         """
         self.assertEqual(
-            assign([b"1.a", b"2.a"], {b"1.a": b"UID1-5"}), [b"UID1-5", b"2.a"]
+            list(assign([b"1.a", b"2.a"], {b"1.a": b"UID1-5"})), [b"UID1-5", b"2.a"]
         )
 
     def test_noTwoAlike(self):
@@ -128,6 +128,6 @@ class UniqueIdTests(SynchronousTestCase):
         """
         given = {b"1.a": b"same", b"2.a": b"same", b"3.a": b"2.a", b"4.a": b"2.a"}
         names = [b"1.a", b"2.a", b"3.a", b"4.a", b"same"]
-        unique_ids = assign(names, given)
+        unique_ids = list(assign(names, given))
         self.assertEqual(len(set(unique_ids)), len(names))
         self.assertTrue(all(map(is_unique_id, unique_ids)))

@@ -10,12 +10,14 @@ from extretr.client.exchange import Body, Exchange, Lines, Refused
 from extretr.client.partial import Label
 from extretr.client.refusals import ProtocolViolation
 from extretr.errors import OffsetOverrun, Refusal, SplitLineEnd, UnsafeUser
-from extretr.offsets import Measurer, locate
+from extretr.offsets import Measured, Measurer, locate
 from extretr.server.accounts import parse_line
 from extretr.server.proxy_header import BadHeaderError, parse_header
-from extretr.stores import index, maildir, mbox_layout
+from extretr.stores import mbox_layout, packing
+from extretr.stores.columns import Block
 from extretr.stores.holder import Record
 from extretr.stores.mbox_parse import NotAnMboxError, Parser
+from extretr.stores.rows import Row
 from extretr.syntax import (
     LINE_LIMIT,
     as_unique_id,
@@ -180,23 +182,21 @@ def remembered(octets: bytes) -> None:
     """
     Read what the index holds, be it damaged in a way that its checksum does not show.
     """
-    measured = index._unpack(octets)
+    measured = packing.unpack(octets)
     if measured is not None:
         assert len(measured.stored_marks) == len(measured.offset_marks)
     Record.parse(octets)
     Label.parse(octets)
-    for state in (octets[:16], b""):
-        try:
-            maildir._from_note(octets, state)
-        except struct.error:
-            assert len(octets) < 20
-    notes = index.Index(None)
-    notes.set_note(mbox_layout._NOTE, octets)
-    signature, quoted = octets[:32], octets[32:33] > b"\0"
     try:
-        for _ in mbox_layout.recall(notes, signature, quoted):
-            pass
-    except struct.error:
+        block = Block.decode(octets)
+    except ValueError:
+        pass
+    else:
+        assert len(list(block.rows())) == len(block.uniqueIds()) == len(block)
+    try:
+        for one in mbox_layout.decoded(octets):
+            assert len(one.measured.stored_marks) == len(one.measured.offset_marks)
+    except ValueError:
         pass
 
 
@@ -267,8 +267,11 @@ TARGETS = {
         b'{"token": "x", "host": "y", "pid": 1, "started": "",'
         b' "contest": 0, "answered": 0}',
         b'{"unique_id": "x", "announced": 1, "begun": 1.0}',
-        mbox_layout._HEAD.pack(b"", False, 1)
-        + mbox_layout._MESSAGE.pack(0, 1, 2, 3, b"", 0),
+        mbox_layout._MESSAGE.pack(0, 1, 2, 3, b"", 0, 22)
+        + packing.pack(Measured(1, 1, True, False)),
+        Block(
+            [Row(b"1.a", b":2,S", 1, 2, 3, 4), Row(b"2.b", b"", 0, 2, 3, 4)]
+        ).encode(),
     ],
     responses: [b"aaa+OK 2\r\n1 20\r\n2 30\r\n.\r\n+OK", b"aaa-ERR [IN-USE] no\r\n"],
     proxied: [

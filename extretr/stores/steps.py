@@ -2,12 +2,15 @@
 What takes long, run a step a turn.
 """
 
-from collections.abc import Callable, Generator
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
 
-from extretr.stores.maildrop import Cooperate
+from twisted.internet.defer import Deferred
 
-#: Steps that are run on the spot: most mailboxes need no more.
+#: Runs an iterator to its end, a step a turn; the Deferred fires then.
+Cooperate = Callable[[Iterator[None]], "Deferred[Any]"]
+
+#: Steps that are run on the spot: most maildrops need no more.
 ON_THE_SPOT = 4
 
 T = TypeVar("T")

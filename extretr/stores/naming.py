@@ -1,0 +1,96 @@
+"""
+The unique-ids of all messages of a Maildir, given in steps where anything has changed.
+"""
+
+import os
+from collections.abc import Generator, Sequence
+from itertools import chain, islice
+
+from extretr.stores.columns import Block
+from extretr.stores.index import BLOCKS_A_STEP, Index
+from extretr.stores.maildir_scan import SETTLED
+from extretr.stores.unique_ids import UNIQUE_IDS, assign
+
+#: The note that tells by what the unique-ids were given.
+_NAMING = b"maildir unique-ids"
+
+#: Lines of another server's list that are read in one step.
+_STEP = 500
+
+
+class Naming:
+    """
+    How the messages of one Maildir get their unique-ids.
+    """
+
+    def __init__(self, maildir: bytes, index: Index, scheme: str) -> None:
+        """
+        Args:
+            maildir: the Maildir.
+            index: what remembers the unique-ids.
+            scheme: a key of `UNIQUE_IDS`.
+        """
+        self._maildir = maildir
+        self._index = index
+        self._scheme = scheme
+        self._read, self._list = UNIQUE_IDS[scheme]
+
+    def steps(
+        self, blocks: Sequence[Block], changed: bool, now: float
+    ) -> Generator[None, None, None]:
+        """
+        See to it that each message has its unique-id.
+
+        Args:
+            blocks: the messages.
+            changed: whether these are others than the last time.
+            now: see `extretr.stores.maildir_scan.SETTLED`.
+        """
+        source = self._source(now)
+        if not changed and source and source == self._index.note(_NAMING):
+            return
+        if self._list or not (yield from self._plain(blocks)):
+            yield from self._assign(blocks)
+        self._index.set_note(_NAMING, source)
+
+    def _source(self, now: float) -> bytes:
+        """
+        Tell what the unique-ids are given by; empty where that may be another soon.
+        """
+        scheme = self._scheme.encode("ascii")
+        if not self._list:
+            return scheme
+        try:
+            status = os.stat(os.path.join(self._maildir, self._list))
+        except OSError:
+            return b""
+        times = status.st_mtime_ns, status.st_ctime_ns
+        if now - max(times) / 1e9 < SETTLED:
+            return b""
+        return b"%b %d %d %d %d" % (scheme, *times, status.st_size, status.st_ino)
+
+    def _plain(self, blocks: Sequence[Block]) -> Generator[None, None, bool]:
+        """
+        Let all messages go by their names, which differ; tell whether they can.
+        """
+        for count, block in enumerate(blocks, 1):
+            if not block.isPlain():
+                return False
+            block.setUniqueIds(None)
+            if count % BLOCKS_A_STEP == 0:
+                yield
+        return True
+
+    def _assign(self, blocks: Sequence[Block]) -> Generator[None, None, None]:
+        given = {}
+        for count, (name, unique_id) in enumerate(self._read(self._maildir), 1):
+            # A later line of the list counts more than an earlier one.
+            given[name] = unique_id
+            if count % _STEP == 0:
+                yield
+        names = chain.from_iterable(block.names() for block in blocks)
+        unique_ids = assign(names, given)
+        for block in blocks:
+            block.setUniqueIds(list(islice(unique_ids, len(block))))
+            if len(block) > _STEP:
+                yield
