@@ -14,8 +14,10 @@ response.
 
 from typing import Any
 
-#: Octets that may go out in one turn of the reactor: a quarter of a millisecond's work.
-TURN = 512 * 1024
+#: Octets that may go out in one turn of the reactor, half a millisecond's work.  With
+#: half as much it is 0.82 times as fast as a server that does nothing but sendfile(2),
+#: with this 0.93 times.
+TURN = 1024 * 1024
 
 
 class ZeroCopy:
