@@ -4,7 +4,7 @@ Lines in: commands as they come, within their limits, one at a time.
 Commands that were pipelined wait, as octets, until the one before them is answered.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from extretr.server.liveness import TransportSession
@@ -19,6 +19,10 @@ AUTH_LINE_LIMIT = 12288
 #: Octets of commands that may wait while one is being answered; then no more is
 #: read from the peer until it is done.
 INPUT_LIMIT = 4096
+
+#: Lines that are answered in one turn of the reactor: of short messages that is some
+#: milliseconds' work, for which all other sessions wait.
+LINES_A_TURN = 200
 
 
 class LinesMixin:
@@ -38,7 +42,9 @@ class LinesMixin:
     resetTimeout: Callable[[], None]
     failResponse: Callable[..., None]
     _hold: Callable[[Any], Any]
+    _run: Callable[[Coroutine[Any, Any, Any]], Any]
     _carry: Callable[[Iterator[bytes]], Any]
+    _turn: Callable[[], Coroutine[Any, Any, None]]
 
     _buffer = b""
     _taken = 0
@@ -74,7 +80,7 @@ class LinesMixin:
             below = output.original
             output.heard = not output.heard
             output.cork()
-        answered = False
+        answered, left = False, LINES_A_TURN
         try:
             # In the order of how often it is what ends the loop.
             while (
@@ -88,7 +94,11 @@ class LinesMixin:
                     answered = True
                 else:
                     self.lineReceived(line)
-                if (
+                left -= 1
+                if left <= 0 and self.blocked is None:
+                    left = LINES_A_TURN
+                    self._run(self._turn())
+                elif (
                     output is not None
                     and output.waiting
                     and output.isClogged()

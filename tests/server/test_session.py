@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from extretr.errors import InUse
-from extretr.server.lines import INPUT_LIMIT
+from extretr.server.lines import INPUT_LIMIT, LINES_A_TURN
 from extretr.server.protocol import ExtendedPOP3, ExtendedRETRMixin
 from extretr.server.session import QUEUE_LIMIT
 from tests.server.dialogue import DialogueTestCase, ListMailbox
@@ -264,6 +264,33 @@ class QueueTests(DialogueTestCase):
         """
         answer = self.send(b"RETR 3\r\n" * 3000 + b"NOOP\r\n")
         self.assertEqual(answer, b"+OK 3 octets\r\n..\r\n.\r\n" * 3000 + b"+OK \r\n")
+
+    def test_othersHaveTheirTurn(self):
+        """
+        After so many commands of one packet others have their turn, then the next is
+        answered; a peer that is gone meanwhile leaves nothing behind.
+        """
+        turns = []
+
+        def schedule(steps):
+            turns.append(Deferred())
+            return turns[-1]
+
+        self.session.schedule = schedule
+        for kind in (b"NOOP", b"RETR 3"):
+            answers = 0
+            self.session.dataReceived((kind + b"\r\n") * (2 * LINES_A_TURN + 1))
+            while turns:
+                more = self.transport.value().count(b"+OK")
+                self.assertEqual(more - answers, LINES_A_TURN)
+                answers = more
+                turns.pop().callback(None)
+            self.assertEqual(self.transport.value().count(b"+OK"), answers + 1)
+            self.transport.clear()
+        self.session.dataReceived(b"NOOP\r\n" * (2 * LINES_A_TURN))
+        self.lose()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.transport.value().count(b"+OK"), LINES_A_TURN)
 
 
 class TimeoutTests(DialogueTestCase):
