@@ -38,7 +38,8 @@ def listing_lines(
     piece: int,
 ) -> Iterator[bytes]:
     """
-    Give the lines of all messages but the hidden ones, some of them at a time.
+    Give the lines of all messages but the hidden ones, some of them at a time, at
+    least one.
 
     Args:
         form: a line with its number and its value to be filled in.
@@ -58,6 +59,9 @@ def listing_lines(
                 kept = [(number, value) for number, value, shows in pairs if shows]
                 numbers = [number for number, _ in kept]
                 some = [value for _, value in kept]
+        if not some:
+            # A transport that is given nothing to send never asks for more.
+            continue
         # One formatting of a thousand lines takes half the time of a thousand.
         fields: list[Any] = [None] * (2 * len(some))
         fields[::2] = numbers

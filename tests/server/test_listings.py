@@ -68,6 +68,16 @@ class LineTests(SynchronousTestCase):
         )
         self.assertEqual(b"".join(lines), wanted)
 
+    def test_allHidden(self):
+        """
+        Where a whole piece is hidden there is no empty one in its place: a transport
+        that is given nothing to send never asks for more.
+        """
+        lines = listing_lines(
+            SIZE_LINE, lambda b, e: [7] * (e - b), 9, set(range(3, 6)), 3
+        )
+        self.assertEqual([piece[:4] for piece in lines], [b"1 7\r", b"7 7\r"])
+
     def test_percent(self):
         """
         Whatever octets a unique-id is of, they are sent as they are.
