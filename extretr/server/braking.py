@@ -94,8 +94,6 @@ class BrakesMixin(AuthMixin):
     #: Commands that may come at once just now, and when that was.
     _allowance: float | None = None
     _allowedAt = 0.0
-    #: What the next command waits for, or waited for, since others came too fast.
-    _slowed: "Deferred[None] | None" = None
 
     # Capabilities
 

@@ -7,6 +7,8 @@ Commands that were pipelined wait, as octets, until the one before them is answe
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from extretr.server.liveness import TransportSession
 from extretr.server.output import Output
 from extretr.server.transfer import drain
@@ -50,6 +52,8 @@ class LinesMixin:
     _taken = 0
     #: Commands that stock code had queued, while they are run.
     _queued: list[Any] | None = None
+    #: What the next command waits for, or waited for, since others came too fast.
+    _slowed: "Deferred[None] | None" = None
     _discarding = False
     _working = False
     _paused = False
@@ -97,7 +101,7 @@ class LinesMixin:
                 left -= 1
                 if left <= 0 and self.blocked is None:
                     left = LINES_A_TURN
-                    self._run(self._turn())
+                    self._slowed = self._run(self._turn())
                 elif (
                     output is not None
                     and output.waiting

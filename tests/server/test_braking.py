@@ -18,6 +18,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.mail.interfaces import IMailboxPOP3
 from zope.interface import implementer
 
+from extretr.server import lines
 from extretr.server.braking import stand_in
 from extretr.server.credentials import IBearerToken
 from extretr.server.entering import BrakedRealm, counted
@@ -495,6 +496,17 @@ class StrangerTests(BrakesTestCase):
         for _ in range(self.attributes["loginTimeOut"]):
             self.assertFalse(self.transport.disconnecting)
             self.clock.advance(1)
+        self.assertEqual(self.session.ending, "no login in time")
+
+    def test_timeOfTheTurn(self):
+        """
+        It goes on while others have their turn between many commands.
+        """
+        self.patch(lines, "LINES_A_TURN", 3)
+        self.session.schedule = lambda steps: Deferred()
+        self.session.dataReceived(b"CAPA\r\n" * 4)
+        self.assertIsNotNone(self.session.blocked)
+        self.clock.advance(self.attributes["loginTimeOut"])
         self.assertEqual(self.session.ending, "no login in time")
 
     def test_loggedIn(self):
