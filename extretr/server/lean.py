@@ -26,7 +26,8 @@ _READABLE = getattr(select, "EPOLLIN", 1)
 #: What a turn is made of; none of it is public.
 _NAMES = ("_doReadOrWrite", "_poller", "_reads", "_selectables")
 
-#: Seconds for which a peer may be read on from before others have their turn.
+#: Seconds of a turn in which peers may be read on from: many that are quick keep the
+#: others no longer than one of them.
 AGAIN_FOR = 0.001
 
 #: Turns at most in which a peer that had said no more is not read on from.
@@ -50,6 +51,7 @@ class Turns:
         """
         selectables = self._selectables
         ready = self._poll(-1 if timeout is None else timeout, len(selectables))
+        until = monotonic() + AGAIN_FOR
         for descriptor, event in ready:
             selectable = selectables.get(descriptor)
             if selectable is None:
@@ -58,15 +60,15 @@ class Turns:
             try:
                 self._act(selectable, descriptor, event)
                 if event == _READABLE:
-                    self._readOn(selectable, descriptor)
+                    self._readOn(selectable, descriptor, until)
             except KeyboardInterrupt:
                 raise
             except BaseException:
                 _log.failure("what a socket was ready for could not be done")
 
-    def _readOn(self, selectable: Any, descriptor: int) -> None:
+    def _readOn(self, selectable: Any, descriptor: int, until: float) -> None:
         """
-        Read on from a session's peer while it has more to say, for a moment.
+        Read on from a session's peer while it has more to say, until that time.
         """
         output = getattr(getattr(selectable, "protocol", None), "transport", None)
         if type(output) is not Output:
@@ -74,11 +76,11 @@ class Turns:
         if output.patience:
             output.patience -= 1
             return
-        begun = monotonic()
         more = False
         # Whoever is closed, or shall not be read from for now, is not among them.
         while (
-            descriptor in self._reads
+            monotonic() < until
+            and descriptor in self._reads
             and self._selectables.get(descriptor) is selectable
         ):
             heard = output.heard
@@ -89,8 +91,6 @@ class Turns:
                 output.patience = output.misses
                 return
             more = True
-            if monotonic() - begun > AGAIN_FOR:
-                return
 
 
 def lean(reactor: Any) -> bool:
