@@ -76,10 +76,11 @@ def whole_response(mailbox: Any, index: int) -> bytes | None:
     None says that it takes another way, be it only to say what is wrong: whatever is
     not as it should be is found again there, and told there.
     """
-    read = getattr(mailbox, "readShort", None)
+    # What stands around a mailbox, and passes on the rest, may have its own way.
+    read = getattr(type(mailbox), "readShort", None)
     if read is None:
         return None
-    found = read(index, SHORT)
+    found = read(mailbox, index, SHORT)
     if found is None:
         return None
     size, stored = found

@@ -8,7 +8,9 @@ from unittest import mock
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.testing import StringTransport
+from zope.interface import implementer
 
+from extretr.interfaces import ISeekableMailbox
 from extretr.server.protocol import ExtendedPOP3
 from extretr.server.short import SHORT
 from extretr.stores.maildir import MaildirMaildrop
@@ -287,6 +289,40 @@ class HooksTests(ShortTestCase):
             self.assertEqual(len(self.seen), 1, name)
             self.seen.clear()
             self.end(session)
+
+    def test_mailbox(self):
+        """
+        Nor is a mailbox that opens messages in its own way, be it a maildrop's subclass
+        or something around one.
+        """
+        seen = self.seen
+
+        class Mine(MaildirMaildrop):
+            def openMessage(self, index):
+                seen.append(index)
+                return super().openMessage(index)
+
+        @implementer(ISeekableMailbox)
+        class Around:
+            def __init__(self, original):
+                self.original = original
+
+            def __getattr__(self, name):
+                return getattr(self.original, name)
+
+            def openMessage(self, index):
+                seen.append(index)
+                return self.original.openMessage(index)
+
+        session = self.session()
+        maildrop = session.mbox
+        for mailbox in (maildrop, Around(maildrop)):
+            session.mbox = mailbox
+            maildrop.__class__ = Mine if mailbox is maildrop else MaildirMaildrop
+            answer = self.answer(session, b"RETR 1\r\nretr 1\r\n")
+            self.assertEqual(answer, b"+OK 7 octets\r\nfirst\r\n.\r\n" * 2)
+            self.assertEqual(self.seen, [0, 0])
+            self.seen.clear()
 
     def test_timeout(self):
         """
