@@ -113,7 +113,18 @@ class EvictionTests(SynchronousTestCase):
         The link goes down in RETR, without a FIN: the next login takes the maildrop
         over and resumes; what the lost session had marked as deleted is there.
         """
-        stored = b"0123456789abcdef\n" * 4_000_000
+        self.check_resumed(b"0123456789abcdef\n" * 4_000_000)
+
+    def test_straightFromTheFile(self):
+        """
+        So it is where the kernel sends the message, which is stored as it is sent.
+        """
+        self.check_resumed(b"0123456789abcdef\r\n" * 4_000_000)
+
+    def check_resumed(self, stored):
+        """
+        Lose a session in RETR, take its maildrop over, and get the rest.
+        """
         whole = models.canonical(stored)
         self.server.deliver(b"alice", b"1.a", stored)
         self.server.deliver(b"alice", b"2.a", b"Subject: stays\n\nx\n")

@@ -9,13 +9,18 @@ import socket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import tcp
+from twisted.internet.address import UNIXAddress
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from extretr.errors import MessageChanged, SplitLineEnd
+from extretr.interfaces import ISeekableMailbox
 from extretr.message import SeekableMessage
 from extretr.offsets import Measurer
 from extretr.server import output, transfer, zero_copy
 from extretr.server.output import Output
+from extretr.server.protocol import ExtendedPOP3
 from extretr.server.transfer import MessageBlocks, Transfer, TransferCutError
 from extretr.stores.descriptor import StoredFile
 from tests import models
@@ -348,3 +353,63 @@ class CutTests(ZeroCopyCase):
         self.assertEqual(self.opened.file.descriptor, -1)
         producer.resumeProducing()
         self.assertEqual(sender.count, count)
+
+
+@implementer(ISeekableMailbox)
+class Mailbox:
+    """
+    One message.
+    """
+
+    def __init__(self, message):
+        self.openMessage = lambda index: message
+        self.closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+class EvictedTests(ZeroCopyCase):
+    """
+    A session whose maildrop goes to another one while the kernel sends for it.
+    """
+
+    def test_evicted(self):
+        """
+        It ends at once: no further octet is sent, the file is closed and the maildrop
+        let go, once.
+        """
+        sender = Sender([10])
+        self.patch(output, "_sendfile", sender)
+        self.connect()
+        clock = Clock()
+        self.reactor.callLater = clock.callLater
+        message = self.message(b"0123456\r\n" * 1000)
+        session = ExtendedPOP3()
+        session.clock, session.callLater = clock, clock.callLater
+        self.connection.getPeer = lambda: UNIXAddress(None)
+        self.connection.protocol = session
+        session.makeConnection(self.connection)
+        mailbox = session.mbox = Mailbox(message)
+        session._onLogout = mailbox.close
+        opened = []
+        open_at = message.openAt
+        message.openAt = lambda offset: opened.append(open_at(offset)) or opened[0]
+        session.dataReceived(b"RETR 1\r\nNOOP\r\n")
+        for _ in range(3):
+            self.reactor.turn()
+        count = sender.count
+        self.assertGreater(count, 2)
+        session.session.evict()
+        self.reactor.turn()
+        clock.advance(0)
+        self.assertEqual(sender.count, count)
+        self.assertEqual(self.reactor.writers, set())
+        self.assertEqual(opened[0].file.descriptor, -1)
+        self.assertEqual(mailbox.closed, 1)
+        self.assertEqual(session.ending, "another session took the maildrop over")
+        self.assertTrue(session._cut)
+        self.assertEqual(clock.getDelayedCalls(), [])
+        _, answer, body = self.theirs.recv(1 << 20).split(b"\r\n", 2)
+        self.assertEqual(answer, b"+OK 9000 octets")
+        self.assertEqual(body, (b"0123456\r\n" * 1000)[: 16 + 10 * count])
