@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
@@ -157,7 +157,7 @@ class AskedBrakes:
             for answer in waiting:
                 answer.errback(reason)
 
-        asked = self._ask(Calls, calls=b"[%b]" % b",".join(calls))
+        asked = maybeDeferred(self._ask, Calls, calls=b"[%b]" % b",".join(calls))
         asked.addCallbacks(lambda response: _give(waiting, response["answers"]), failed)
 
 

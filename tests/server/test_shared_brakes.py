@@ -5,6 +5,7 @@
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
+from twisted.protocols.amp import TooLong
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
@@ -246,6 +247,17 @@ class TogetherTests(LinkedTestCase):
         self.failureResultOf(answers[0], ServerBusy)
         self.assertEqual(self.successResultOf(answers[1]), "")
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_tooLong(self):
+        """
+        So does one that no command can take.
+        """
+        users = [b"alice", b"\1" * 20000, b"bob"]
+        answers = [self.asked.enter(user) for user in users]
+        self.turn()
+        self.assertEqual(self.successResultOf(answers[0]), "")
+        self.failureResultOf(answers[1], TooLong)
+        self.assertEqual(self.successResultOf(answers[2]), "")
 
     def test_gone(self):
         """
