@@ -41,6 +41,7 @@ class ShortMixin(LanguageMixin):
             # An object may have been given its own.
             or "do_RETR" in own
             or "lineReceived" in own
+            or "state_COMMAND" in own
             or "processCommand" in own
         ):
             return False

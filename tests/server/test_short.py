@@ -282,7 +282,7 @@ class HooksTests(ShortTestCase):
         """
         So is what one object has been given.
         """
-        for name in ("lineReceived", "processCommand", "do_RETR"):
+        for name in ("lineReceived", "state_COMMAND", "processCommand", "do_RETR"):
             session = self.session()
             setattr(session, name, lambda *arguments: self.seen.append(arguments[-1]))
             self.answer(session, b"RETR 1\r\n")
