@@ -156,7 +156,8 @@ class Index:
                         some = wanted[begin : begin + BLOCKS_A_STEP]
                         found += fetched(data, some)
                         yield
-        return found, len(found) == len(wanted)
+        # That nobody knows which there are is not that there are none.
+        return found, wanted is not None and len(found) == len(wanted)
 
     def unsaved(self, blocks: Sequence[Encodable]) -> list[Encodable]:
         """
@@ -201,9 +202,13 @@ class Index:
         """
         Let these blocks be what there is; give the numbers that are yet to be removed.
         """
-        if not fresh and head_of(blocks, {}) == self._notes.get(_BLOCKS, b""):
-            self.save()
+        if not (fresh or self._dirty or self._dirty_notes) and head_of(
+            blocks, {}
+        ) == self._notes.get(_BLOCKS, b""):
             return []
+        # Notes tell of the blocks: those that another session has written meanwhile do
+        # not belong to ours, nor ours to its blocks.
+        self._dirty_notes.update(dict.fromkeys(self._notes))
         with closing(begun(path)) as database, database:
             added = inserted(database, fresh)
             head = head_of(blocks, dict(added))
@@ -262,7 +267,7 @@ class Index:
                     and isinstance(value, bytes)
                     and _checksum(name, value) == checksum
                 }
-                wanted = _named(notes)
+                wanted = _named(notes) or []
                 few = len(wanted) <= BLOCKS_A_STEP
                 return messages, notes, fetched(database, wanted) if few else None
         except sqlite3.OperationalError:
@@ -301,12 +306,17 @@ class Index:
         self._dirty_notes.clear()
 
 
-def _named(notes: dict[bytes, bytes]) -> list[Saved]:
+def _named(notes: dict[bytes, bytes]) -> list[Saved] | None:
     """
-    Give the blocks that the note names.
+    Give the blocks that the note names, None where there is no such note.
     """
-    head = notes.get(_BLOCKS, b"")
-    fields = array("Q", head if len(head) % 16 == 0 else b"")
+    head = notes.get(_BLOCKS)
+    if head is None or len(head) % 16:
+        return None
+    fields = array("Q", head)
+    if len(set(fields[::2])) * 16 < len(head):
+        # Nobody writes it so: a small file would fill the memory.
+        return None
     return list(zip(fields[::2], fields[1::2], strict=True))
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from array import array
 from contextlib import closing
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -82,11 +83,37 @@ class BlockTests(SynchronousTestCase):
 
     def test_none(self):
         """
-        Where nothing was saved there is nothing, and no file is made for it.
+        Where nothing was saved there is nothing, not even that there are no blocks, and
+        no file is made for it.
         """
-        self.assertEqual(self.read(), ([], True))
+        self.assertEqual(self.read(), ([], False))
         self.saved(0)
         self.assertFalse(os.path.exists(self.path))
+
+    def test_noBlocks(self):
+        """
+        That there are no blocks is remembered as any number of them is.
+        """
+        index = Index(self.path)
+        index.set_note(b"note", b"value")
+        result(index.saving([]))
+        self.assertEqual(self.read(), ([], True))
+
+    def test_listLost(self):
+        """
+        Where it is not known which blocks there are, or one is named twice, it does not
+        look as if there were none.
+        """
+        index, blocks = self.saved(3)
+        saved = [block.saved for block in blocks]
+        for head in (None, b"123", array("Q", (*saved[0], *saved[1], *saved[0]))):
+            if head is None:
+                del index._notes[b"blocks"]
+            else:
+                index._notes[b"blocks"] = bytes(head)
+            index._dirty_notes[b"blocks"] = None
+            index.save()
+            self.assertEqual(self.read(), ([], False))
 
     def test_changed(self):
         """
@@ -240,7 +267,7 @@ class BlockTests(SynchronousTestCase):
         with closing(sqlite3.connect(os.fsdecode(self.path))) as database, database:
             database.execute("DROP TABLE blocks")
         index = Index(self.path)
-        self.assertEqual(result(index.blocks()), ([], True))
+        self.assertEqual(result(index.blocks()), ([], False))
         self.assertEqual(index.remembered(b"k", b"s"), MEASURED)
         index.keep_only(())
         result(index.saving(self.blocks(2)))

@@ -4,6 +4,8 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -399,6 +401,62 @@ class CostTests(ListingTestCase):
         maildrop = self.open()
         self.assertEqual(self.listed(maildrop), self.wanted())
         self.assertEqual(len(missed), 1)
+
+    def test_listOfBlocksLost(self):
+        """
+        Where the index has lost which blocks there are, and nothing else, the Maildir
+        is listed: it does not look empty.
+        """
+        index = os.fsdecode(self.state / "bob" / "index")
+        for damage in (
+            "UPDATE notes SET value = x'00' WHERE name = CAST('blocks' AS BLOB)",
+            "DELETE FROM notes WHERE name = CAST('blocks' AS BLOB)",
+        ):
+            with closing(sqlite3.connect(index)) as database, database:
+                self.assertEqual(database.execute(damage).rowcount, 1)
+            maildrop = self.open()
+            self.assertEqual(self.listed(maildrop), self.before)
+            maildrop.close()
+
+    def test_takenOver(self):
+        """
+        A session that was taken over, and comes to its end after the one that took over
+        has ended, does not make later ones miss what came meanwhile.
+        """
+        self.deliver(b"30.a", b"x" * 30)
+        self.open().close()
+        first = self.open()
+        first.listMessages(30)
+        self.deliver(b"31.a", b"y")
+        self.takeOver()
+        self.open().close()
+        first.close()
+        maildrop = self.open()
+        self.assertEqual(self.listed(maildrop), self.wanted())
+
+    def test_olderListing(self):
+        """
+        Nor does a third, which had no more to write than that a folder was touched.
+        """
+        self.deliver(b"30.a", b"x" * 30)
+        self.open().close()
+        first = self.open()
+        first.listMessages(30)
+        self.deliver(b"31.a", b"y")
+        self.takeOver()
+        self.open().close()
+        self.tick()
+        third = self.open()
+        first.close()
+        third.close()
+        maildrop = self.open()
+        self.assertEqual(self.listed(maildrop), self.wanted())
+
+    def takeOver(self):
+        """
+        Let the session that holds the lock look as if its process had ended.
+        """
+        os.unlink(self.state / "bob" / "lock")
 
     def test_nothingWritten(self):
         """
