@@ -171,6 +171,9 @@ def remember(
             yield
     index.set_note(_NOTE, _HEAD.pack(signature, quoting, len(messages)))
     yield from index.saving(blocks)
+    if index.unsaved(blocks):
+        # It failed; the note alone would make the older blocks the layout.
+        index.set_note(_NOTE, b"")
     return entries
 
 

@@ -3,13 +3,15 @@
 """
 
 import os
+import sqlite3
 from array import array
+from contextlib import closing
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.offsets import Measured
+from extretr.offsets import EMPTY, Measured
 from extretr.stores import mbox_layout
 from extretr.stores.index import Index
 from extretr.stores.mbox_layout import LayoutBlock, decoded, recall, remember
@@ -113,6 +115,26 @@ class LayoutTests(SynchronousTestCase):
         index = Index(path)
         index.blocks = lambda: iter_blocks(index, Index.blocks)
         self.assertIsNone(result(recall(index, b"s" * 32, False))[0])
+
+    def test_notWritten(self):
+        """
+        A layout that could not be written is not taken for the one before, of as many
+        messages, when the session ends.
+        """
+        path = os.fsencode(os.path.abspath(self.mktemp()))
+        for signature, places in ((b"1" * 32, (10, 20)), (b"2" * 32, (30, 40))):
+            index = Index(path)
+            messages = [
+                Parsed(place, place, place + 1, 0, bytes(32), EMPTY) for place in places
+            ]
+            with closing(sqlite3.connect(os.fsdecode(path))) as other:
+                if places != (10, 20):
+                    other.execute("BEGIN EXCLUSIVE")
+                result(remember(index, messages, signature, False))
+            index.save()
+        self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
+        recalled, _ = result(recall(Index(path), b"2" * 32, False))
+        self.assertIsNone(recalled)
 
 
 def iter_blocks(index, blocks):
