@@ -259,7 +259,8 @@ class RecordFile:
         """
         try:
             _overwrite(self._free_path, record.format())
-        except (FileNotFoundError, FileExistsError):
+        except OSError:
+            # None is there, or none of ours; what else is wrong shows again.
             self.write(record)
         else:
             os.rename(self._free_path, self._path)
@@ -299,19 +300,17 @@ def _overwrite(path: bytes, octets: bytes) -> None:
     Replace what is in a file that nobody reads.
 
     Raises:
-        FileExistsError: where it is none of ours.
+        OSError: where there is none, or it is none of ours.
     """
-    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
-            raise FileExistsError from None
-        raise
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+    if (
+        not stat.S_ISREG(status.st_mode)
+        or status.st_nlink > 1
+        or status.st_size > RECORD_LIMIT
+    ):
         os.close(descriptor)
-        raise FileExistsError
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     if status.st_size > len(octets):
         octets = octets[:-1].ljust(status.st_size - 1) + b"\n"
     _write_and_close(descriptor, octets)

@@ -2,6 +2,7 @@
 The record of the session lock, and the file that it lies in.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -290,6 +291,36 @@ class RecordFileTests(LockTestCase):
                 os.rmdir(free)
             else:
                 os.unlink(free)
+
+    def test_hugeFile(self):
+        """
+        However large what lies in its place is, a record takes no more than one may.
+        """
+        free = self.path + b".free"
+        with open(free, "wb") as file:
+            file.truncate(1024 * 1024)
+        record = Record.of_this_process("token")
+        self.file.write_first(record)
+        self.assertEqual(self.file.read(), record)
+        self.assertLessEqual(os.stat(self.path).st_size, holder.RECORD_LIMIT)
+        self.file.remove()
+        self.assertLessEqual(os.stat(free).st_size, holder.RECORD_LIMIT)
+
+    def test_notOurs(self):
+        """
+        A file that must not be written to does not keep anybody out.
+        """
+        free, original = self.path + b".free", os.open
+
+        def refuse(path, *args):
+            if path == free:
+                raise PermissionError(errno.EACCES, "not yours", path)
+            return original(path, *args)
+
+        record = Record.of_this_process("token")
+        self.patch(holder.os, "open", refuse)
+        self.file.write_first(record)
+        self.assertEqual(self.file.read(), record)
 
     def test_signature(self):
         """
