@@ -31,24 +31,32 @@ class Interrupted:
         if not self._measurers:
             # As ever: to ask what a file is costs as much as to open it.
             return Measurer()
-        measurer = self._measurers.pop(_identity(file), None)
+        measurer = self._measurers.pop(identity_of(file), None)
         if measurer is None:
             return Measurer()
         file.seek(measurer.stored)
         return measurer
 
-    def keep(self, file: Any, measurer: Measurer) -> None:
+    def keep(self, file: Any, measurer: Measurer, identity: Any) -> None:
         """
         Keep a measurer that was given up, in place of the oldest if there are too many.
+
+        Args:
+            file: the file.
+            measurer: what has read it.
+            identity: what the file was when that began: with one that was written to
+                meanwhile nobody must go on.
         """
-        identity = _identity(file)
-        if identity is None:
+        if identity is None or identity != identity_of(file):
             return
         self._measurers[identity] = measurer
         if len(self._measurers) > MOST:
             del self._measurers[next(iter(self._measurers))]
 
 
-def _identity(file: Any) -> Any:
+def identity_of(file: Any) -> Any:
+    """
+    Give what a file tells of its identity, None where it tells nothing.
+    """
     identity = getattr(file, "identity", None)
     return None if identity is None else identity()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zope.interface import implementer
 
 from extretr.interfaces import ISeekableMessage, IStoredFile
-from extretr.interrupted import Interrupted
+from extretr.interrupted import Interrupted, identity_of
 from extretr.offsets import Measured, locate
 from extretr.wire import START, Position
 
@@ -94,6 +94,7 @@ def measuring(file: IStoredFile, done: Callable[[Measured], object]) -> Iterator
     Where the steps are given up, the next to measure the same file goes on from there.
     """
     measurer = _interrupted.take(file)
+    identity = None
     try:
         while chunk := file.read(STEP):
             measurer.feed(chunk)
@@ -101,10 +102,12 @@ def measuring(file: IStoredFile, done: Callable[[Measured], object]) -> Iterator
             # Many may be measured at once.
             del chunk
             if more:
+                # Of a small file, which is never given up, nobody asks it.
+                identity = identity or identity_of(file)
                 yield
         done(measurer.finish())
     except GeneratorExit:
-        _interrupted.keep(file, measurer)
+        _interrupted.keep(file, measurer, identity)
         raise
     finally:
         file.close()

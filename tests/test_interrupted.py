@@ -8,7 +8,7 @@ from io import BytesIO
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr import interrupted
-from extretr.interrupted import Interrupted
+from extretr.interrupted import Interrupted, identity_of
 from extretr.offsets import Measurer
 from extretr.stores.descriptor import StoredFile
 
@@ -29,6 +29,10 @@ class InterruptedTests(SynchronousTestCase):
             file.write(octets)
         return path
 
+    def keep(self, kept, path, measurer):
+        file = self.opened(path)
+        kept.keep(file, measurer, file.identity())
+
     def test_again(self):
         """
         The same file goes on where it was given up, once.
@@ -37,7 +41,7 @@ class InterruptedTests(SynchronousTestCase):
         path = self.written(b"one\ntwo\n")
         measurer = Measurer()
         measurer.feed(b"one\n")
-        kept.keep(self.opened(path), measurer)
+        self.keep(kept, path, measurer)
         file = self.opened(path)
         self.assertIs(kept.take(file), measurer)
         self.assertEqual(file.read(9), b"two\n")
@@ -51,7 +55,7 @@ class InterruptedTests(SynchronousTestCase):
         path = self.written(b"one\ntwo\n")
         measurer = Measurer()
         measurer.feed(b"one\n")
-        kept.keep(self.opened(path), measurer)
+        self.keep(kept, path, measurer)
         os.utime(path, (1, 1))
         file = self.opened(path)
         self.assertEqual(kept.take(file).stored, 0)
@@ -64,7 +68,7 @@ class InterruptedTests(SynchronousTestCase):
         kept = Interrupted()
         file = BytesIO(b"one\n")
         measurer = Measurer()
-        kept.keep(file, measurer)
+        kept.keep(file, measurer, identity_of(file))
         self.assertIsNot(kept.take(file), measurer)
 
     def test_bounded(self):
@@ -76,7 +80,7 @@ class InterruptedTests(SynchronousTestCase):
         measurers = [Measurer() for _ in range(3)]
         paths = [self.written(b"a\n") for _ in measurers]
         for path, measurer in zip(paths, measurers, strict=True):
-            kept.keep(self.opened(path), measurer)
+            self.keep(kept, path, measurer)
         taken = [kept.take(self.opened(path)) for path in paths]
         self.assertIsNot(taken[0], measurers[0])
         self.assertEqual(taken[1:], measurers[1:])

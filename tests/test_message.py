@@ -2,6 +2,7 @@
 `extretr.message`: a measured message, open at any offset.
 """
 
+import os
 from io import BytesIO
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,6 +11,7 @@ from zope.interface.verify import verifyObject
 from extretr.errors import MessageChanged, OffsetOverrun, SplitLineEnd
 from extretr.interfaces import ISeekableMessage
 from extretr.message import STEP, SeekableMessage, measuring
+from extretr.stores.descriptor import StoredFile
 from tests import models
 from tests.test_offsets import measure
 
@@ -127,3 +129,22 @@ class MeasuringTests(SynchronousTestCase):
         reads.clear()
         list(measuring(File(stored), results.append))
         self.assertEqual(reads[0], 0)
+
+    def test_changedMeanwhile(self):
+        """
+        A file that was written to while it was measured is measured from its beginning
+        by the next one, even if nobody has come to its end.
+        """
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(b"0123456\n" * STEP)
+        results = []
+        steps = measuring(StoredFile(os.open(path, os.O_RDONLY)), results.append)
+        next(steps)
+        with open(path, "r+b") as file:
+            file.write(b"01\n\n\n\n\n\n")
+        os.utime(path, (1, 1))
+        steps.close()
+        list(measuring(StoredFile(os.open(path, os.O_RDONLY)), results.append))
+        with open(path, "rb") as file:
+            self.assertEqual(results, [measure(file.read())])
