@@ -78,6 +78,8 @@ class Listing:
         self._wall = wall
         #: Whether no name is to be trusted, by folder.
         self._careful = [False, False]
+        #: Whether a message was gone when it was looked at.
+        self._vanished = False
 
     def steps(self) -> Generator[None, None, Sequence[Block]]:
         """
@@ -85,7 +87,8 @@ class Listing:
         """
         blocks, whole = yield from self._load()
         then = self._remembered()
-        for _ in range(ATTEMPTS):
+        different = False
+        for left in reversed(range(ATTEMPTS)):
             now = self._wall()
             states = [_state(path) for path in self._paths]
             # A copy of a Maildir may have the times of the original but for ctime.
@@ -101,18 +104,24 @@ class Listing:
             ]
             changes = yield from self._scan(blocks, changed)
             lost = yield from losing(changes)
-            if not lost or states == [_state(path) for path in self._paths]:
+            same = states == [_state(path) for path in self._paths]
+            if lost and not same and left:
+                continue
+            self._vanished = False
+            if changes:
+                blocks = yield from self._merge(blocks, changes)
+            different = different or bool(changes) or not whole
+            # What was not known nobody misses.
+            missed = self._vanished or not (whole or same)
+            states = [
+                state if folder not in changed else _settled(state, now)
+                for folder, state in enumerate(states)
+            ]
+            whole, then = True, states
+            if not missed:
                 break
-        if changes:
-            blocks = yield from self._merge(blocks, changes)
-        if changed:
-            self._note(
-                [
-                    state if folder not in changed else _settled(state, now)
-                    for folder, state in enumerate(states)
-                ]
-            )
-        yield from self._naming.steps(blocks, bool(changes) or not whole, now)
+        self._note(states)
+        yield from self._naming.steps(blocks, different, now)
         self._index.keep_only(())
         return blocks
 
@@ -242,7 +251,8 @@ class Listing:
         try:
             status = os.lstat(b"%b/%b%b" % (self._paths[folder], base, flags))
         except FileNotFoundError:
-            # Renamed once more: where it is known, it will be found.
+            # Renamed once more: where it is known, it will be found when it is opened.
+            self._vanished = True
             return row
         if not stat.S_ISREG(status.st_mode):
             return None

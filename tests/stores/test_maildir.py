@@ -213,7 +213,10 @@ class MaildirStoreTests(MaildirTestCase):
 
         self.patch(module.os, "scandir", moving)
         maildrop = self.open()
-        self.assertEqual(len(listed), 2)
+        self.assertEqual(
+            [os.path.basename(folder) for folder in listed[:2]], [b"new", b"cur"]
+        )
+        self.assertEqual(maildrop.countMessages(), 1)
         self.assertEqual(self.read(maildrop, 0), b"x\n")
 
     def test_noSubfolders(self):

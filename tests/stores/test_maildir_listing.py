@@ -383,6 +383,19 @@ class CostTests(ListingTestCase):
         A message that a listing misses, since it is renamed meanwhile, is looked for
         once more: it does not vanish from the session.
         """
+        self.missWhileRenamed()
+
+    def test_missedAtFirst(self):
+        """
+        So is one at the first login, where nobody knows that it is missing.
+        """
+        shutil.rmtree(self.state)
+        self.missWhileRenamed()
+        # Others are not looked at twice.
+        looked = [path for name, path in self.calls if name == "lstat"]
+        self.assertEqual(len(looked), 30)
+
+    def missWhileRenamed(self):
         self.tick()
         scandir, missed = os.scandir, []
 
@@ -457,6 +470,24 @@ class CostTests(ListingTestCase):
         Let the session that holds the lock look as if its process had ended.
         """
         os.unlink(self.state / "bob" / "lock")
+
+    def test_renamedBeforeLooked(self):
+        """
+        So is a message that is renamed between the listing and the look at it.
+        """
+        shutil.rmtree(self.state)
+        lstat, renamed = os.lstat, []
+
+        def renaming(path):
+            if path.endswith(b"/1.a") and not renamed:
+                renamed.append(path)
+                os.rename(path, path + b":2,S")
+            return lstat(path)
+
+        self.patch(os, "lstat", renaming)
+        maildrop = self.open()
+        self.assertEqual(self.listed(maildrop), self.wanted())
+        self.assertEqual(len(renamed), 1)
 
     def test_nothingWritten(self):
         """
