@@ -80,6 +80,8 @@ class Listing:
         self._careful = [False, False]
         #: Whether a message was gone when it was looked at.
         self._vanished = False
+        #: Whether a message is in new/ as well as in cur/.
+        self._isDouble = False
 
     def steps(self) -> Generator[None, None, Sequence[Block]]:
         """
@@ -107,7 +109,7 @@ class Listing:
             same = states == [_state(path) for path in self._paths]
             if lost and not same and left:
                 continue
-            self._vanished = False
+            self._vanished = self._isDouble = False
             if changes:
                 blocks = yield from self._merge(blocks, changes)
             different = different or bool(changes) or not whole
@@ -117,6 +119,9 @@ class Listing:
                 state if folder not in changed else _settled(state, now)
                 for folder, state in enumerate(states)
             ]
+            if self._isDouble:
+                # If the one in cur/ goes, the other one is the message.
+                states[0] = _UNSETTLED, _UNSETTLED, states[0][2]
             whole, then = True, states
             if not missed:
                 break
@@ -215,19 +220,21 @@ class Listing:
         for count, found in enumerate(new, 1):
             if count % (STEP // 2) == 0:
                 yield
-            _, base, folder, _, _ = found
-            row = rows.get(base)
-            if row is not None and base not in gone and row.folder > folder:
-                # A message that is being moved may be in both: it is one.
-                continue
-            looked = self._look(found, row or fresh.get(base))
+            _, base, folder, flags, _ = found
+            row = rows.get(base) or fresh.get(base)
+            if row is not None and base not in gone:
+                # A message that is being moved may be in both folders: it is one.
+                self._isDouble = self._isDouble or row.folder != folder
+                if (row.folder, row.flags) > (folder, flags):
+                    continue
+            looked = self._look(found, row)
             if looked is None:
                 continue
-            if row is None:
-                fresh[base] = looked
-            else:
+            if base in rows:
                 rows[base] = looked
                 gone.discard(base)
+            else:
+                fresh[base] = looked
         for base in gone:
             del rows[base]
         if len(rows) > STEP:

@@ -489,6 +489,33 @@ class CostTests(ListingTestCase):
         self.assertEqual(self.listed(maildrop), self.wanted())
         self.assertEqual(len(renamed), 1)
 
+    def test_twoOfOneName(self):
+        """
+        Of two files that are one message by their names the same one is served in each
+        session, whichever folder has changed.
+        """
+        for flags, octets in ((b"", b"one"), (b":2,", b"two"), (b":2,S", b"three")):
+            self.deliver(b"5.b" + flags, octets, b"cur")
+        for _ in range(4):
+            maildrop = self.open()
+            self.assertEqual(self.listed(maildrop), self.wanted())
+            maildrop.close()
+            self.tick()
+
+    def test_otherOfOneName(self):
+        """
+        Where the one that was served is gone the other one is, though its folder has
+        not changed.
+        """
+        self.deliver(b"4.a", b"copy", b"cur")
+        for _ in range(2):
+            maildrop = self.open()
+            self.assertEqual(self.listed(maildrop), self.wanted())
+            maildrop.close()
+        os.unlink(os.path.join(self.maildir, b"cur", b"4.a"))
+        maildrop = self.open()
+        self.assertEqual(self.listed(maildrop), self.wanted())
+
     def test_nothingWritten(self):
         """
         A session in which nothing changed writes nothing.
