@@ -173,6 +173,8 @@ def scanning(
                 # The kind is read with the name: most file systems ask no more of it.
                 if not name.startswith(b".") and entry.is_file(follow_symlinks=False):
                     changes.found.add(_found(name, folder, inode))
+                elif before != _NONE:
+                    changes.gone.add(_found(name, folder, _NONE))
             if len(some) == STEP:
                 yield
     for inodes in known:

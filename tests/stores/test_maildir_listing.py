@@ -516,6 +516,21 @@ class CostTests(ListingTestCase):
         maildrop = self.open()
         self.assertEqual(self.listed(maildrop), self.wanted())
 
+    def test_noFileAnyMore(self):
+        """
+        A message in whose place something else lies is none.
+        """
+        for number, lay in (
+            (b"1.a", os.mkdir),
+            (b"3.a", os.mkfifo),
+            (b"5.a", lambda path: os.symlink(b"/etc/passwd", path)),
+        ):
+            path = os.path.join(self.maildir, b"cur", number)
+            os.rename(path, os.path.join(self.maildir, b"tmp", number))
+            lay(path)
+        self.tick()
+        self.assertEqual(self.open().countMessages(), 27)
+
     def test_nothingWritten(self):
         """
         A session in which nothing changed writes nothing.
