@@ -36,7 +36,6 @@ from extretr.stores.index_file import (
     connect,
     minding,
     opened,
-    remove,
 )
 from extretr.stores.packing import pack, unpack
 from extretr.stores.recent import Recent
@@ -244,37 +243,31 @@ class Index:
         """
         Give messages, notes and, where they are few, blocks; None where it cannot be.
         """
-        try:
-            with closing(opened(path)) as database:
-                if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                    return None
-                messages = {
-                    key: (signature, data, checksum)
-                    for key, signature, data, checksum in database.execute(
-                        "SELECT key, signature, data, checksum FROM messages"
-                    )
-                    if isinstance(key, bytes)
-                    and isinstance(signature, bytes)
-                    and isinstance(data, bytes)
-                    and isinstance(checksum, int)
-                }
-                notes = {
-                    name: value
-                    for name, value, checksum in database.execute(
-                        "SELECT name, value, checksum FROM notes"
-                    )
-                    if isinstance(name, bytes)
-                    and isinstance(value, bytes)
-                    and _checksum(name, value) == checksum
-                }
-                wanted = _named(notes) or []
-                few = len(wanted) <= BLOCKS_A_STEP
-                return messages, notes, fetched(database, wanted) if few else None
-        except sqlite3.OperationalError:
-            self._log.failure("the index cannot be read")
-        except (sqlite3.Error, OverflowError, UnicodeDecodeError):
-            self._log.failure("the index is corrupt and begun anew")
-            remove(path)
+        with self._minding(path), closing(opened(path)) as database:
+            if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                return None
+            messages = {
+                key: (signature, data, checksum)
+                for key, signature, data, checksum in database.execute(
+                    "SELECT key, signature, data, checksum FROM messages"
+                )
+                if isinstance(key, bytes)
+                and isinstance(signature, bytes)
+                and isinstance(data, bytes)
+                and isinstance(checksum, int)
+            }
+            notes = {
+                name: value
+                for name, value, checksum in database.execute(
+                    "SELECT name, value, checksum FROM notes"
+                )
+                if isinstance(name, bytes)
+                and isinstance(value, bytes)
+                and _checksum(name, value) == checksum
+            }
+            wanted = _named(notes) or []
+            few = len(wanted) <= BLOCKS_A_STEP
+            return messages, notes, fetched(database, wanted) if few else None
         return None
 
     def _write(self, path: bytes) -> None:

@@ -4,6 +4,7 @@ The file that an index is in: an SQLite database of its owner alone.
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,9 @@ VERSION = 1
 
 #: Seconds to wait for another process that writes; then nothing is remembered.
 PATIENCE = 0.1
+
+#: What SQLite would carry out first, and none of ours: see `connect`.
+_JOURNAL = b"-journal"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages
@@ -68,18 +72,29 @@ def minding(path: bytes, lost: Callable[[], object]) -> Iterator[None]:
 
 def remove(path: bytes) -> None:
     """
-    Remove the file, if that can be done.
+    Remove the file and what lies beside it, if that can be done.
     """
-    try:
-        os.unlink(path)
-    except OSError:
-        _log.failure("the index cannot be removed")
+    for each in (path + _JOURNAL, path):
+        try:
+            os.unlink(each)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            _log.failure("the index cannot be removed")
 
 
 def opened(path: bytes) -> sqlite3.Connection:
     """
     Open the file for reading.
+
+    Raises:
+        sqlite3.DatabaseError: where somebody else has laid it, or a journal, there: to
+            read it would be to run what it says, and that may never end.
     """
+    status = os.lstat(path)
+    ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    if not ours or os.path.lexists(path + _JOURNAL):
+        raise sqlite3.DatabaseError("not ours")
     return sqlite3.connect(os.fsdecode(path), timeout=PATIENCE)
 
 

@@ -344,6 +344,48 @@ class IndexTests(SynchronousTestCase):
         kept = [n for n in range(50) if again.remembered(b"key%d" % n, b"signature")]
         self.assertEqual(kept, [1, 2])
 
+    def test_notOurs(self):
+        """
+        What somebody else has laid there is not read, since that might never end: a
+        file of theirs, a link, a pipe, or a journal beside ours.
+        """
+
+        def endless(path):
+            with closing(sqlite3.connect(os.fsdecode(path))) as database:
+                database.executescript(
+                    "CREATE VIEW messages AS WITH RECURSIVE one(key) AS"
+                    " (SELECT 1 UNION ALL SELECT key FROM one)"
+                    " SELECT key, key signature, key data, key checksum FROM one;"
+                    "CREATE TABLE notes (name, value, checksum);"
+                    "PRAGMA user_version = 1"
+                )
+
+        def link(path):
+            endless(path + b".theirs")
+            os.symlink(path + b".theirs", path)
+
+        def journal(path):
+            self.saved()
+            with open(path + b"-journal", "wb"):
+                pass
+
+        for lay, uid in (
+            (endless, os.geteuid() + 1),
+            (link, os.geteuid()),
+            (os.mkfifo, os.geteuid()),
+            (journal, os.geteuid()),
+        ):
+            lay(self.path)
+            patch = self.patch(os, "geteuid", lambda uid=uid: uid)
+            index = Index(self.path)
+            patch.restore()
+            self.assertEqual(len(self.flushLoggedErrors(sqlite3.DatabaseError)), 1)
+            self.assertIsNone(index.remembered(b"key7", b"signature"))
+            self.saved()
+            again = Index(self.path)
+            self.assertEqual(again.remembered(b"key7", b"signature"), MEASURED)
+            os.unlink(self.path)
+
     def test_inMemory(self):
         """
         Without a path it remembers for the session only.
