@@ -182,6 +182,16 @@ class Block:
             _UNSIGNED.unpack_from(fixed, at + 2 * width)[0],
         )
 
+    def removed(self, index: int) -> None:
+        """
+        Take note that a message's file was removed.
+
+        Its name may come again, and its inode with it: without one here, whatever has
+        the name then is looked at.
+        """
+        _UNSIGNED.pack_into(self._fixed, 8 * (_INODE * self._count + index), 0)
+        self.saved = None
+
     def _one(self, number: int, index: int) -> int:
         at = 8 * (number * self._count + index)
         return int(_UNSIGNED.unpack_from(self._fixed, at)[0])

@@ -155,6 +155,7 @@ class MaildirMaildrop(Maildrop):
             self._distrust(entry)
             raise OSError(errno.ESTALE, "the message has changed", path)
         os.unlink(path)
+        self._columns.removed(entry.index)
 
 
 @implementer(IStore)

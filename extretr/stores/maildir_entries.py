@@ -98,6 +98,13 @@ class MaildirEntries:
         self._moved = self._moved or {}
         self._moved[index] = path
 
+    def removed(self, index: int) -> None:
+        """
+        Take note that the file of one was removed.
+        """
+        number, row = self._place(index)
+        self.blocks[number].removed(row)
+
     def unmeasured(self) -> Iterator[int]:
         """
         Give the indexes of those that have to be measured.

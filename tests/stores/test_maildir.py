@@ -412,6 +412,28 @@ class RememberedTests(MaildirTestCase):
         self.assertEqual(self.sizes(maildrop), [8])
         self.assertEqual(self.read(maildrop, 0), b"longer\n")
 
+    def test_nameComesAgain(self):
+        """
+        New mail that has the name, and the inode, of a message that was deleted is
+        served, and not taken for that.
+        """
+        path = self.deliver(b"1.a", b"x\n")
+        kept = os.path.join(self.root, b"kept")
+        os.link(path, kept)
+        self.deliver(b"2.b", b"other\n")
+        maildrop = self.open()
+        self.sizes(maildrop)
+        maildrop.deleteMessage(0)
+        self.assertIsNone(maildrop.sync())
+        maildrop.close()
+        self.open_ones.remove(maildrop)
+        with open(kept, "wb") as file:
+            file.write(b"longer\n")
+        os.link(kept, path)
+        maildrop = self.open()
+        self.assertEqual(self.sizes(maildrop), [8, 7])
+        self.assertEqual(self.read(maildrop, 0), b"longer\n")
+
     def test_indexGone(self):
         """
         Without the index, or with a broken one, sizes are as exact.
