@@ -6,15 +6,16 @@ is not what was written counts as not there, and costs the time to measure again
 
 Stores of many messages keep them in blocks, each a row, read and written in steps.
 A block is never overwritten: a changed one is written anew, and the note that names
-the blocks, with their checksums, changes last.  So whoever writes meanwhile, and
-wherever writing is cut off, what is read belongs together.
+the blocks, with their checksums, changes last; all other notes are written with it,
+and count beside no other.  So whoever writes meanwhile, and wherever writing is cut
+off, what is read belongs together.
 """
 
 import sqlite3
 import struct
 import zlib
 from array import array
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from typing import Any
 
@@ -201,18 +202,16 @@ class Index:
         """
         Let these blocks be what there is; give the numbers that are yet to be removed.
         """
-        if not (fresh or self._dirty or self._dirty_notes) and head_of(
-            blocks, {}
-        ) == self._notes.get(_BLOCKS, b""):
+        changed = fresh or self._dirty or self._dirty_notes
+        if not changed and head_of(blocks, {}) == self._notes.get(_BLOCKS, b""):
             return []
         # Notes tell of the blocks: those that another session has written meanwhile do
         # not belong to ours, nor ours to its blocks.
-        self._dirty_notes.update(dict.fromkeys(self._notes))
+        self._dirty_notes.update(dict.fromkeys((*self._notes, _BLOCKS)))
         with closing(begun(path)) as database, database:
             added = inserted(database, fresh)
             head = head_of(blocks, dict(added))
-            self._write_dirty(database)
-            _write_note(database, _BLOCKS, head)
+            self._write_dirty(database, {**self._notes, _BLOCKS: head})
             kept = set(array("Q", head)[::2])
             found = database.execute("SELECT number FROM blocks").fetchall()
             left = [row for row in found if row[0] not in kept]
@@ -256,15 +255,7 @@ class Index:
                 and isinstance(data, bytes)
                 and isinstance(checksum, int)
             }
-            notes = {
-                name: value
-                for name, value, checksum in database.execute(
-                    "SELECT name, value, checksum FROM notes"
-                )
-                if isinstance(name, bytes)
-                and isinstance(value, bytes)
-                and _checksum(name, value) == checksum
-            }
+            notes = _whole(database.execute("SELECT name, value, checksum FROM notes"))
             wanted = _named(notes) or []
             few = len(wanted) <= BLOCKS_A_STEP
             return messages, notes, fetched(database, wanted) if few else None
@@ -272,10 +263,12 @@ class Index:
 
     def _write(self, path: bytes) -> None:
         with closing(begun(path)) as database, database:
-            self._write_dirty(database)
+            self._write_dirty(database, self._notes)
         self._clean()
 
-    def _write_dirty(self, database: sqlite3.Connection) -> None:
+    def _write_dirty(
+        self, database: sqlite3.Connection, notes: dict[bytes, bytes]
+    ) -> None:
         database.executemany(
             "REPLACE INTO messages VALUES (?, ?, ?, ?)",
             (
@@ -288,9 +281,12 @@ class Index:
             "DELETE FROM messages WHERE key = ?",
             ((key,) for key in self._dirty if key not in self._messages),
         )
+        head = notes.get(_BLOCKS, b"")
         for name in self._dirty_notes:
-            if name in self._notes:
-                _write_note(database, name, self._notes[name])
+            if name in notes:
+                value = notes[name]
+                row = name, value, _checksum_of_note(name, value, head)
+                database.execute("REPLACE INTO notes VALUES (?, ?, ?)", row)
             else:
                 database.execute("DELETE FROM notes WHERE name = ?", (name,))
 
@@ -313,9 +309,27 @@ def _named(notes: dict[bytes, bytes]) -> list[Saved] | None:
     return list(zip(fields[::2], fields[1::2], strict=True))
 
 
-def _write_note(database: sqlite3.Connection, name: bytes, value: bytes) -> None:
-    row = name, value, _checksum(name, value)
-    database.execute("REPLACE INTO notes VALUES (?, ?, ?)", row)
+def _whole(rows: Iterable[tuple[Any, Any, Any]]) -> dict[bytes, bytes]:
+    """
+    Give the notes that are as they were written, by their names.
+    """
+    found = {
+        name: (value, checksum)
+        for name, value, checksum in rows
+        if isinstance(name, bytes) and isinstance(value, bytes)
+    }
+    head, _ = found.get(_BLOCKS, (b"", 0))
+    return {
+        name: value
+        for name, (value, checksum) in found.items()
+        if _checksum_of_note(name, value, head) == checksum
+    }
+
+
+def _checksum_of_note(name: bytes, value: bytes, head: bytes) -> int:
+    # Pages of the file may be of two writings; notes tell of the blocks of one.
+    own = name == _BLOCKS or not head
+    return _checksum(name, value) if own else _checksum(name, value, head)
 
 
 def _checksum(*parts: bytes) -> int:

@@ -202,6 +202,31 @@ class BlockTests(SynchronousTestCase):
         self.assertEqual(whole, len(found) == 30)
         result(first.saving(mine))
 
+    def test_tornWriting(self):
+        """
+        A note does not count beside a list of blocks that it was not written with, as
+        it may come to lie where a process was killed, or the power failed.
+        """
+        index, blocks = self.saved(3)
+        index.set_note(b"note", b"old")
+        result(index.saving(blocks))
+        query = "SELECT value, checksum FROM notes WHERE name = CAST('blocks' AS BLOB)"
+        with closing(sqlite3.connect(os.fsdecode(self.path))) as database:
+            older = database.execute(query).fetchone()
+        self.assertEqual(Index(self.path).note(b"note"), b"old")
+        blocks.append(FakeBlock(b"more"))
+        index.set_note(b"note", b"new")
+        result(index.saving(blocks))
+        self.assertEqual(Index(self.path).note(b"note"), b"new")
+        with closing(sqlite3.connect(os.fsdecode(self.path))) as database, database:
+            database.execute(
+                "UPDATE notes SET value = ?, checksum = ?"
+                " WHERE name = CAST('blocks' AS BLOB)",
+                older,
+            )
+        self.assertEqual(len(self.read()[0]), 3)
+        self.assertIsNone(Index(self.path).note(b"note"))
+
     def test_damaged(self):
         """
         A block that is not as it was written is missed; the others are there.
