@@ -6,18 +6,24 @@ so that nobody downloads everything again.  What the other server's list does no
 have goes by its name.
 """
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 from twisted.logger import Logger
 
+from extretr.stores.descriptor import OPEN, StoredFile
 from extretr.syntax import as_unique_id, is_unique_id
 
 _log = Logger()
 
 DOVECOT = b"dovecot-uidlist"
 COURIER = b"courierpop3dsizelist"
+
+#: Octets of a list, at most: a million messages take a fifth.
+MOST = 512 * 1024 * 1024
 
 #: A base name, and the unique-id that another server gave it.
 Given = tuple[bytes, bytes]
@@ -112,15 +118,24 @@ def assign(names: Iterable[bytes], given: Mapping[bytes, bytes]) -> Iterator[byt
 
 
 def _lines(maildir: bytes, name: bytes) -> list[bytes]:
-    path = Path(maildir.decode("utf-8", "surrogateescape")) / name.decode()
+    """
+    Read a list, none where there is none.
+
+    Raises:
+        OSError: where it cannot be read: to go by names then would have clients
+            download everything again.
+    """
     try:
-        # A name may hold CR, at which splitlines would split.
-        return path.read_bytes().removesuffix(b"\n").split(b"\n")
+        # The list, unlike mail, may be a link; a pipe in its place nobody waits for.
+        descriptor = os.open(os.path.join(maildir, name), OPEN & ~os.O_NOFOLLOW)
     except FileNotFoundError:
         return []
-    except OSError:
-        _log.failure("{name} cannot be read", name=name.decode())
-        return []
+    with StoredFile(descriptor) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST:
+            raise OSError(errno.EINVAL, "no such list", name)
+        # A name may hold CR, at which splitlines would split.
+        return file.read().removesuffix(b"\n").split(b"\n")
 
 
 def _understood(

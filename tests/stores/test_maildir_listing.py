@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.errors import MessageChanged, NotAllDeleted
+from extretr.errors import MessageChanged, NotAllDeleted, StoreUnavailable
 from extretr.stores import maildir_listing, maildir_scan
 from extretr.stores.maildir import MaildirStore
 from extretr.stores.maildir_scan import chronological
@@ -89,7 +89,7 @@ class ListingTestCase(SynchronousTestCase):
         for folder in (b"new", b"cur"):
             os.utime(os.path.join(self.maildir, folder), (self.time, self.time))
 
-    def open(self, **options):
+    def opening(self, **options):
         store = MaildirStore(
             template=PathTemplate(os.fsencode(self.root) + b"/%u"),
             clock=Clock(),
@@ -99,7 +99,10 @@ class ListingTestCase(SynchronousTestCase):
             **options,
         )
         self.calls.clear()
-        maildrop = self.successResultOf(store.openMaildrop(b"bob", None))
+        return store.openMaildrop(b"bob", None)
+
+    def open(self, **options):
+        maildrop = self.successResultOf(self.opening(**options))
         self.addCleanup(maildrop.close)
         return maildrop
 
@@ -556,6 +559,22 @@ class CostTests(ListingTestCase):
             maildrop.close()
         maildrop = self.open()
         self.assertEqual(maildrop.getUidl(3), b"3.a")
+
+    def test_unreadableIds(self):
+        """
+        While that list cannot be read nobody gets in: by other unique-ids all mail
+        would be downloaded again.
+        """
+        uidlist = Path(os.fsdecode(self.maildir)) / "dovecot-uidlist"
+        uidlist.mkdir()
+        os.utime(uidlist, (1, 1))
+        opening = self.opening(unique_ids="dovecot")
+        self.failureResultOf(opening, StoreUnavailable)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        uidlist.rmdir()
+        uidlist.write_bytes(b"3 V1 N9\n5 :3.a\n")
+        maildrop = self.open(unique_ids="dovecot")
+        self.assertEqual(maildrop.getUidl(3), b"0000000500000001")
 
 
 class StepTests(ListingTestCase):

@@ -6,6 +6,7 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from extretr.stores import unique_ids
 from extretr.stores.unique_ids import (
     UNIQUE_IDS,
     assign,
@@ -113,6 +114,22 @@ class UniqueIdTests(SynchronousTestCase):
             self.write(name, b"", b"\xff\0")
         for read, _ in UNIQUE_IDS.values():
             self.assertEqual(list(read(self.maildir)), [])
+
+    def test_noFile(self):
+        """
+        What cannot be read as a list does not pass for none, and nobody waits for it;
+        nor does one that is larger than any.
+        """
+        path = os.path.join(self.maildir, b"dovecot-uidlist")
+
+        def huge(path):
+            with open(path, "wb") as file:
+                file.truncate(unique_ids.MOST + 1)
+
+        for lay in (os.mkfifo, os.mkdir, huge):
+            lay(path)
+            self.assertRaises(OSError, list, dovecots(self.maildir))
+            os.rename(path, path + lay.__name__.encode("ascii"))
 
     def test_unlisted(self):
         """
