@@ -106,15 +106,16 @@ class Listing:
             ]
             changes = yield from self._scan(blocks, changed)
             lost = yield from losing(changes)
-            same = states == [_state(path) for path in self._paths]
-            if lost and not same and left:
+            # What was not known nobody misses.
+            changing = bool(lost or not whole) and states != [
+                _state(path) for path in self._paths
+            ]
+            if lost and changing and left:
                 continue
             self._vanished = self._isDouble = False
             if changes:
                 blocks = yield from self._merge(blocks, changes)
             different = different or bool(changes) or not whole
-            # What was not known nobody misses.
-            missed = self._vanished or not (whole or same)
             states = [
                 state if folder not in changed else _settled(state, now)
                 for folder, state in enumerate(states)
@@ -123,7 +124,7 @@ class Listing:
                 # If the one in cur/ goes, the other one is the message.
                 states[0] = _UNSETTLED, _UNSETTLED, states[0][2]
             whole, then = True, states
-            if not missed:
+            if not (changing or self._vanished):
                 break
         self._note(states)
         yield from self._naming.steps(blocks, different, now)
