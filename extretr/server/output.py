@@ -159,9 +159,7 @@ class Output:
         Let out what was gathered.
         """
         self._corked = False
-        if self._held:
-            held, self._held, self._held_octets = self._held, [], 0
-            self._send(held[0] if len(held) == 1 else b"".join(held))
+        self.flush()
 
     def flush(self) -> None:
         """
