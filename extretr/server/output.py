@@ -136,6 +136,9 @@ class Output:
         self.flush()
         if _sendfile is None or not _sends_at_once(self.original):
             return None
+        # Nothing waits, so that all the transport will do is to ask.  It comes first:
+        # where it fails nothing must have gone.
+        self.original.startWriting()
         try:
             sent: int = _sendfile(self.original.fileno(), descriptor, place, count)
         except BlockingIOError:
@@ -144,8 +147,6 @@ class Output:
             if not sent:
                 raise MessageChanged
         self.written += sent
-        # Nothing waits, so that all the transport will do is to ask.
-        self.original.startWriting()
         return sent
 
     def cork(self) -> None:

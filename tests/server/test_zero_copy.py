@@ -339,6 +339,22 @@ class CutTests(ZeroCopyCase):
         self.assertRaises(BlockingIOError, self.theirs.recv, 100)
         self.assertLess(sent, 300)
 
+    def test_cannotWait(self):
+        """
+        Where the socket cannot be waited for, no octet is sent twice.
+        """
+
+        def refuse():
+            raise OSError(errno.ENOSPC, "no more descriptors can be watched")
+
+        self.connection.startWriting = refuse
+        stored = b"".join(b"%07d\r\n" % number for number in range(1000))
+        done = self.begin(self.message(stored))
+        self.failureResultOf(done, OSError)
+        octets = self.theirs.recv(100000)
+        self.assertEqual(octets, stored[: len(octets)])
+        self.assertEqual(self.opened.file.descriptor, -1)
+
     def test_connectionLost(self):
         """
         Where the connection is lost the file is closed, and no more is sent.
