@@ -22,8 +22,10 @@ test_suite = suite_of(__name__)
 #: Seconds that a login waits for a sign of life of the other session.
 TAKEOVER_AFTER = 4
 
-#: From the range for tests between networks (RFC 2544), seen by nobody else.
-SERVER, CLIENT = "198.18.0.5", "198.18.0.6"
+#: From the range for tests between networks (RFC 2544), seen by nobody else; each
+#: process has four of its own, for some may run at once.
+_FIRST = os.getpid() % 2**14 * 4
+SERVER, CLIENT = (f"198.18.{_FIRST >> 8}.{(_FIRST & 255) + each}" for each in (1, 2))
 
 
 class EvictionTests(SynchronousTestCase):
