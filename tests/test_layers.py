@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PURE = {"errors", "syntax", "wire", "offsets"}
+PURE = {"errors", "syntax", "wire", "offsets", "waiting"}
 GROUND = {
     "zope.interface",
     "twisted.mail.interfaces",
@@ -53,6 +53,7 @@ ROOMS = [
     ("wire", set(), set()),
     ("syntax", {"errors"}, set()),
     ("offsets", {"errors", "wire"}, set()),
+    ("waiting", set(), set()),
     ("interrupted", {"offsets"}, set()),
     ("interfaces", PURE, GROUND),
     ("message", {*PURE, "interfaces", "interrupted"}, GROUND),
@@ -93,7 +94,7 @@ MADE_FOR = {
     "client.wording": {"OpenSSL"},
     "client.verified": {"OpenSSL", "service_identity", "twisted.internet.abstract"},
     # The default of a class attribute; imported when a connection is made.
-    "server.session": {"twisted.internet.reactor"},
+    "server.idling": {"twisted.internet.reactor"},
 }
 
 

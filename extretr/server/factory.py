@@ -24,7 +24,7 @@ from extretr.server.protocol import ExtendedPOP3, ExtendedVirtualPOP3
 #: 0.8 KiB, or 1.5.
 _OWN = (
     *("session", "_began", "connected", "transport", "_due", "address"),
-    *("_isConnected", "magic", "timeOut", "_TimeoutMixin__timeoutCall"),
+    *("_isConnected", "magic", "timeOut", "_waits"),
     *("_octetsOfStranger", "_buffer", "_working", "_taken", "_userIs"),
     *("_allowance", "_allowedAt", "_tried", "mechanism", "user", "_mailbox"),
     *("_onLogout", "_enteredAt", "blocked", "_queued", "_pending", "_handshake"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from extretr.server.idling import IdlingMixin
 from extretr.server.liveness import TransportSession
 from extretr.server.output import Output
 from extretr.server.transfer import drain
@@ -27,7 +28,7 @@ INPUT_LIMIT = 4096
 LINES_A_TURN = 200
 
 
-class LinesMixin:
+class LinesMixin(IdlingMixin):
     """
     How a session takes lines from its transport.
     """
@@ -41,7 +42,6 @@ class LinesMixin:
     #: "COMMAND", or "AUTH" while a SASL response is waited for (as stock has it).
     state: str
     lineReceived: Callable[[bytes], Any]
-    resetTimeout: Callable[[], None]
     failResponse: Callable[..., None]
     _hold: Callable[[Any], Any]
     _run: Callable[[Coroutine[Any, Any, Any]], Any]

@@ -43,15 +43,9 @@ class SessionMixin(MeteredMixin):
 
     _log = Logger()
 
-    #: Autologout, in seconds without a command or progress (RFC 1939, section 3).
-    timeOut: Any = 600
-
     #: Seconds without an acknowledgement after which a transfer is cut; timeOut where
     #: it is None.
     stallTimeOut: Any = None
-
-    #: IReactorTime; the global reactor where it is None.
-    clock: Any = None
 
     factory: Any
     schedule: Any
@@ -100,11 +94,8 @@ class SessionMixin(MeteredMixin):
         """
         Take the transport, with a cork in it.
         """
-        clock = self.clock
-        if clock is None:
-            from twisted.internet import reactor as clock
         output = Output(transport)
-        self.session = ProtocolSession(transport, clock, self)
+        self.session = ProtocolSession(transport, self._clockOf(), self)
         self.session.start()
         super().makeConnection(output)
 
@@ -245,17 +236,6 @@ class SessionMixin(MeteredMixin):
         return None if self.session is None else self.session.acknowledged()
 
     # The end
-
-    def setTimeout(self, period: Any) -> Any:
-        """
-        Set the seconds of silence after which the session ends; None for any.
-        """
-        before = self.timeOut
-        if period is not None and before is not None and period < before:
-            # A call that is made earlier is looked for among all that the reactor has.
-            super().setTimeout(None)  # type: ignore[misc]
-        super().setTimeout(period)  # type: ignore[misc]
-        return before
 
     def timeoutConnection(self) -> None:
         """

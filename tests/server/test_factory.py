@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.mail.interfaces import IMailboxPOP3
 from twisted.mail.smtp import IMessageDelivery
+from twisted.protocols.policies import TimeoutMixin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -185,7 +186,8 @@ class OwnTests(SynchronousTestCase):
         )
         session = maildrops.buildProtocol(None)
         transport = StringTransport()
-        self.patch(type(session), "callLater", clock.callLater)
+        # It stays the one that all have, who then share a timer.
+        self.patch(TimeoutMixin, "callLater", lambda _, *what: clock.callLater(*what))
         session.makeConnection(transport)
         session.dataReceived(b"USER alice\r\nPASS secret\r\nSTAT\r\n")
         self.assertIn(b"+OK 0 0", transport.value())

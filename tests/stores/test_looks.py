@@ -40,7 +40,7 @@ class LooksTests(SynchronousTestCase):
 
     def nothingIsLeft(self):
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertNotIn(self.clock, looks._of)
+        self.assertFalse(looks._timers.waitsAnybody(self.clock))
 
     def test_eachInTime(self):
         """
