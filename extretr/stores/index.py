@@ -11,42 +11,44 @@ and count beside no other.  So whoever writes meanwhile, and wherever writing is
 off, what is read belongs together.
 """
 
+import marshal
 import sqlite3
-import struct
-import zlib
 from array import array
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
+from types import MappingProxyType
 from typing import Any
 
 from twisted.logger import Logger
 
 from extretr.offsets import Measured
 from extretr.stores.index_blocks import (
+    BLOCKS,
+    BLOCKS_A_STEP,
     Encodable,
     Saved,
     delete,
     fetched,
     head_of,
     inserted,
+    named,
     take,
 )
 from extretr.stores.index_file import (
     VERSION,
     begun,
+    checksum,
     connect,
     minding,
     opened,
+    whole_notes,
+    write_note,
 )
 from extretr.stores.packing import pack, unpack
 from extretr.stores.recent import Recent
 
-#: Blocks that are read or written in one step, which is a millisecond or two.
-BLOCKS_A_STEP = 8
-
-#: The note that names the blocks.
-_BLOCKS = b"blocks"
-
+#: What is empty in most sessions, for all of them.
+NONE: Any = MappingProxyType({})
 
 #: Of all indexes of this process.  It may be behind: what is remembered of a message,
 #: or noted, says itself of what state of things it is.
@@ -58,6 +60,18 @@ class Index:
     The index of one maildrop.
     """
 
+    # There are thousands of them.
+    __slots__ = (
+        "_dirty",
+        "_dirty_notes",
+        "_lost",
+        "_messages",
+        "_notes",
+        "_packed",
+        "_path",
+        "_read",
+    )
+
     _log = Logger()
 
     def __init__(self, path: bytes | None) -> None:
@@ -66,11 +80,13 @@ class Index:
             path: the file; None remembers for this session only.
         """
         self._path = path
-        self._messages: dict[bytes, tuple[bytes, bytes, int]] = {}
+        self._messages: dict[bytes, tuple[bytes, bytes, int]] = NONE
         self._notes: dict[bytes, bytes] = {}
         # As keys of a dictionary: an empty one is 150 octets less than an empty set.
-        self._dirty: dict[bytes, None] = {}
+        self._dirty: dict[bytes, None] = NONE
         self._dirty_notes: dict[bytes, None] = {}
+        #: Notes and which of them are dirty, while these rest.
+        self._packed: bytes | None = None
         #: Blocks that were read with all else: the few that most maildrops have.
         self._read: list[tuple[Saved, bytes]] | None = None
         #: Whether the file is gone, and all blocks with it.
@@ -85,8 +101,8 @@ class Index:
         row = self._messages.get(key)
         if row is None or row[0] != signature:
             return None
-        signature, data, checksum = row
-        if _checksum(key, signature, data) != checksum:
+        signature, data, crc = row
+        if checksum(key, signature, data) != crc:
             return None
         return unpack(data)
 
@@ -95,15 +111,18 @@ class Index:
         Remember what was measured of a message.
         """
         data = pack(measured)
-        self._messages[key] = signature, data, _checksum(key, signature, data)
-        self._dirty[key] = None
+        self._messages = self._messages or {}
+        self._messages[key] = signature, data, checksum(key, signature, data)
+        self._isDirty(key)
 
     def forget(self, key: bytes) -> None:
         """
         Forget a message that was found to be another, and all notes with it.
         """
-        if self._messages.pop(key, None) is not None:
-            self._dirty[key] = None
+        self._wake()
+        if key in self._messages:
+            del self._messages[key]
+            self._isDirty(key)
         self._dirty_notes.update(dict.fromkeys(self._notes))
         self._notes.clear()
 
@@ -111,12 +130,14 @@ class Index:
         """
         Give a note of the store, None where there is none.
         """
+        self._wake()
         return self._notes.get(name)
 
     def set_note(self, name: bytes, value: bytes) -> None:
         """
         Keep a note of the store; an empty one is none.
         """
+        self._wake()
         if self._notes.get(name, b"") != value:
             self._notes[name] = value
             self._dirty_notes[name] = None
@@ -127,12 +148,30 @@ class Index:
         """
         for key in self._messages.keys() - set(keys):
             del self._messages[key]
-            self._dirty[key] = None
+            self._isDirty(key)
+
+    def rest(self) -> None:
+        """
+        Have the notes packed until they are asked for, which may be at the end only.
+        """
+        if self._packed is None:
+            self._packed = marshal.dumps((self._notes, self._dirty_notes))
+            self._notes = self._dirty_notes = NONE
+
+    def _wake(self) -> None:
+        if self._packed is not None:
+            self._notes, self._dirty_notes = marshal.loads(self._packed)
+            self._packed = None
+
+    def _isDirty(self, key: bytes) -> None:
+        self._dirty = self._dirty or {}
+        self._dirty[key] = None
 
     def save(self) -> None:
         """
         Write what has changed; where that fails it is logged, and nothing is lost.
         """
+        self._wake()
         if self._path is None or not (self._dirty or self._dirty_notes):
             return
         with self._minding(self._path):
@@ -146,7 +185,8 @@ class Index:
             Each that is as it was written, in their order, with what it is kept by; and
             whether these are all.
         """
-        wanted = _named(self._notes)
+        self._wake()
+        wanted = named(self._notes)
         found, self._read = self._read, None
         if found is None or self._path is None:
             found = []
@@ -172,6 +212,7 @@ class Index:
         path = self._path
         if path is None:
             return
+        self._wake()
         fresh = self.unsaved(blocks)
         if self._lost:
             for block in blocks:
@@ -203,22 +244,22 @@ class Index:
         Let these blocks be what there is; give the numbers that are yet to be removed.
         """
         changed = fresh or self._dirty or self._dirty_notes
-        if not changed and head_of(blocks, {}) == self._notes.get(_BLOCKS, b""):
+        if not changed and head_of(blocks, {}) == self._notes.get(BLOCKS, b""):
             return []
         # Notes tell of the blocks: those that another session has written meanwhile do
         # not belong to ours, nor ours to its blocks.
-        self._dirty_notes.update(dict.fromkeys((*self._notes, _BLOCKS)))
+        self._dirty_notes.update(dict.fromkeys((*self._notes, BLOCKS)))
         with closing(begun(path)) as database, database:
             added = inserted(database, fresh)
             head = head_of(blocks, dict(added))
-            self._write_dirty(database, {**self._notes, _BLOCKS: head})
+            self._write_dirty(database, {**self._notes, BLOCKS: head})
             kept = set(array("Q", head)[::2])
             found = database.execute("SELECT number FROM blocks").fetchall()
             left = [row for row in found if row[0] not in kept]
             delete(database, left[:BLOCKS_A_STEP])
         take(added)
         self._clean()
-        self._notes[_BLOCKS] = head
+        self._notes[BLOCKS] = head
         return left[BLOCKS_A_STEP:]
 
     def _minding(self, path: bytes) -> AbstractContextManager[None]:
@@ -236,7 +277,8 @@ class Index:
             self._log.failure("the index cannot be read")
             return
         if loaded is not None:
-            self._messages, self._notes, self._read = loaded
+            messages, self._notes, self._read = loaded
+            self._messages = messages or NONE
 
     def _readAll(self, path: bytes) -> Any:
         """
@@ -246,17 +288,18 @@ class Index:
             if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
                 return None
             messages = {
-                key: (signature, data, checksum)
-                for key, signature, data, checksum in database.execute(
+                key: (signature, data, crc)
+                for key, signature, data, crc in database.execute(
                     "SELECT key, signature, data, checksum FROM messages"
                 )
                 if isinstance(key, bytes)
                 and isinstance(signature, bytes)
                 and isinstance(data, bytes)
-                and isinstance(checksum, int)
+                and isinstance(crc, int)
             }
-            notes = _whole(database.execute("SELECT name, value, checksum FROM notes"))
-            wanted = _named(notes) or []
+            rows = database.execute("SELECT name, value, checksum FROM notes")
+            notes = whole_notes(rows)
+            wanted = named(notes) or []
             few = len(wanted) <= BLOCKS_A_STEP
             return messages, notes, fetched(database, wanted) if few else None
         return None
@@ -281,59 +324,13 @@ class Index:
             "DELETE FROM messages WHERE key = ?",
             ((key,) for key in self._dirty if key not in self._messages),
         )
-        head = notes.get(_BLOCKS, b"")
+        head = notes.get(BLOCKS, b"")
         for name in self._dirty_notes:
             if name in notes:
-                value = notes[name]
-                row = name, value, _checksum_of_note(name, value, head)
-                database.execute("REPLACE INTO notes VALUES (?, ?, ?)", row)
+                write_note(database, name, notes[name], head)
             else:
                 database.execute("DELETE FROM notes WHERE name = ?", (name,))
 
     def _clean(self) -> None:
-        self._dirty.clear()
+        self._dirty = NONE
         self._dirty_notes.clear()
-
-
-def _named(notes: dict[bytes, bytes]) -> list[Saved] | None:
-    """
-    Give the blocks that the note names, None where there is no such note.
-    """
-    head = notes.get(_BLOCKS)
-    if head is None or len(head) % 16:
-        return None
-    fields = array("Q", head)
-    if len(set(fields[::2])) * 16 < len(head):
-        # Nobody writes it so: a small file would fill the memory.
-        return None
-    return list(zip(fields[::2], fields[1::2], strict=True))
-
-
-def _whole(rows: Iterable[tuple[Any, Any, Any]]) -> dict[bytes, bytes]:
-    """
-    Give the notes that are as they were written, by their names.
-    """
-    found = {
-        name: (value, checksum)
-        for name, value, checksum in rows
-        if isinstance(name, bytes) and isinstance(value, bytes)
-    }
-    head, _ = found.get(_BLOCKS, (b"", 0))
-    return {
-        name: value
-        for name, (value, checksum) in found.items()
-        if _checksum_of_note(name, value, head) == checksum
-    }
-
-
-def _checksum_of_note(name: bytes, value: bytes, head: bytes) -> int:
-    # Pages of the file may be of two writings; notes tell of the blocks of one.
-    own = name == _BLOCKS or not head
-    return _checksum(name, value) if own else _checksum(name, value, head)
-
-
-def _checksum(*parts: bytes) -> int:
-    value = 0
-    for part in parts:
-        value = zlib.crc32(part, zlib.crc32(struct.pack("<Q", len(part)), value))
-    return value

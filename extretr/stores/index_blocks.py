@@ -8,6 +8,12 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+#: Blocks that are read or written in one step, which is a millisecond or two.
+BLOCKS_A_STEP = 8
+
+#: The note that names the blocks.
+BLOCKS = b"blocks"
+
 #: The number of a block in the file, and its checksum.
 Saved = tuple[int, int]
 
@@ -34,6 +40,20 @@ def head_of(blocks: Sequence[Encodable], added: dict[Encodable, Saved]) -> bytes
     for block in blocks:
         fields.extend(added.get(block) or block.saved or ())
     return fields.tobytes()
+
+
+def named(notes: dict[bytes, bytes]) -> list[Saved] | None:
+    """
+    Give the blocks that the note names, None where there is no such note.
+    """
+    head = notes.get(BLOCKS)
+    if head is None or len(head) % 16:
+        return None
+    fields = array("Q", head)
+    if len(set(fields[::2])) * 16 < len(head):
+        # Nobody writes it so: a small file would fill the memory.
+        return None
+    return list(zip(fields[::2], fields[1::2], strict=True))
 
 
 def take(added: Iterable[tuple[Encodable, Saved]]) -> None:

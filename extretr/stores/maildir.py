@@ -9,7 +9,7 @@ its size (``,S=`` and ``,W=``) is never trusted.
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,9 +19,11 @@ from zope.interface import implementer
 from extretr.errors import MessageChanged, StoreUnavailable
 from extretr.interfaces import ISession, IStore
 from extretr.offsets import Measured
+from extretr.stores.columns import Block
 from extretr.stores.descriptor import OPEN, StoredFile, read_whole
 from extretr.stores.entries import Entry
-from extretr.stores.index import BLOCKS_A_STEP, Index
+from extretr.stores.index import Index
+from extretr.stores.index_blocks import BLOCKS_A_STEP
 from extretr.stores.lock import lock_in
 from extretr.stores.maildir_entries import FOLDERS, MaildirEntries
 from extretr.stores.maildir_listing import Listing, distrust
@@ -42,11 +44,18 @@ class MaildirMaildrop(Maildrop):
     A maildrop over a Maildir.
     """
 
+    __slots__ = ("_maildir",)
+
+    # What was given.
+    _entries: MaildirEntries
+
     def __init__(self, maildir: bytes, entries: MaildirEntries, *rest: Any) -> None:
         super().__init__(entries, *rest)
         self._maildir = maildir
-        self._columns = entries
-        self._blocks = entries.blocks
+
+    @property
+    def _blocks(self) -> Sequence[Block]:
+        return self._entries.blocks
 
     def _openEntry(self, entry: Any) -> tuple[StoredFile, Callable[[], bool]]:
         descriptor = self._descriptorOf(entry)
@@ -96,7 +105,7 @@ class MaildirMaildrop(Maildrop):
             for name in names:
                 if base_name(name) == entry.key:
                     found = os.path.join(path, name)
-                    self._columns.moved(entry.index, found)
+                    self._entries.moved(entry.index, found)
                     return found
         return None
 
@@ -155,7 +164,7 @@ class MaildirMaildrop(Maildrop):
             self._distrust(entry)
             raise OSError(errno.ESTALE, "the message has changed", path)
         os.unlink(path)
-        self._columns.removed(entry.index)
+        self._entries.removed(entry.index)
 
 
 @implementer(IStore)
@@ -224,7 +233,8 @@ class MaildirStore:
         try:
             index = Index(os.path.join(state, b"index"))
             listing = Listing(maildir, index, self._unique_ids, self._wall)
-            blocks = await run(self._cooperate, listing.steps())
+            blocks = tuple(await run(self._cooperate, listing.steps()))
+            index.rest()
         except OSError:
             held.release()
             self._log.failure("a Maildir cannot be listed")

@@ -15,7 +15,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 
 from extretr.stores.columns import CAPACITY, Block
-from extretr.stores.index import BLOCKS_A_STEP, Index
+from extretr.stores.index import Index
+from extretr.stores.index_blocks import BLOCKS_A_STEP
 from extretr.stores.maildir_entries import FOLDERS
 from extretr.stores.maildir_scan import (
     SETTLED,

@@ -17,7 +17,7 @@ from operator import add
 from typing import Any
 
 from extretr.stores.columns import Block
-from extretr.stores.index import BLOCKS_A_STEP
+from extretr.stores.index_blocks import BLOCKS_A_STEP
 
 #: Seconds that a folder must have been left alone before its listing is trusted the
 #: next time: what changes within one tick of the clock does not show.

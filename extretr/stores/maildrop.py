@@ -20,7 +20,7 @@ from extretr.interfaces import IListableMailbox, IMaildrop, IStoredFile
 from extretr.message import SeekableMessage
 from extretr.stores.entries import Entries, Entry, EntryList
 from extretr.stores.held import Held
-from extretr.stores.index import Index
+from extretr.stores.index import NONE, Index
 from extretr.stores.sizing import Sizing
 from extretr.stores.steps import Cooperate
 
@@ -40,6 +40,8 @@ class Maildrop(Sizing):
     A maildrop over entries; a store subclasses it.
     """
 
+    __slots__ = ("_deleted", "_held")
+
     _log = Logger()
 
     def __init__(
@@ -56,8 +58,7 @@ class Maildrop(Sizing):
             entries = EntryList(entries)
         super().__init__(entries, index, cooperate)
         self._held = held
-        # As keys of a dictionary: an empty one is 150 octets less than an empty set.
-        self._deleted: dict[int, None] = {}
+        self._deleted: dict[int, None] = NONE
 
     # What a store says, besides what `Sizing` asks of it.
 
@@ -121,13 +122,14 @@ class Maildrop(Sizing):
         Mark a message as deleted; sync removes it.
         """
         self._checkPresent(index)
+        self._deleted = self._deleted or {}
         self._deleted[index] = None
 
     def undeleteMessages(self) -> None:
         """
         Take all marks of deletion back.
         """
-        self._deleted.clear()
+        self._deleted = NONE
 
     def sync(self) -> Any:
         """

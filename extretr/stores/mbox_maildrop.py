@@ -103,7 +103,8 @@ class MboxMaildrop(Maildrop):
                 path=self._path.decode("utf-8", "replace"),
             )
             raise NotAllDeleted from None
-        self._gone.update((entry.index, False) for entry in entries)
+        for entry in entries:
+            self._isGone(entry.index, False)
 
     async def _rewrite(self, entries: list[Entry]) -> None:
         locked = await self._locks.acquire(self._path)

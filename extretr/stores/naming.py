@@ -7,12 +7,16 @@ from collections.abc import Generator, Sequence
 from itertools import chain, islice
 
 from extretr.stores.columns import Block
-from extretr.stores.index import BLOCKS_A_STEP, Index
+from extretr.stores.index import Index
+from extretr.stores.index_blocks import BLOCKS_A_STEP
 from extretr.stores.maildir_scan import SETTLED
 from extretr.stores.unique_ids import UNIQUE_IDS, assign
 
 #: The note that tells by what the unique-ids were given.
 _NAMING = b"maildir unique-ids"
+
+#: Octets that all share.
+_SCHEMES = {scheme: scheme.encode("ascii") for scheme in UNIQUE_IDS}
 
 #: Lines of another server's list that are read in one step.
 _STEP = 500
@@ -57,7 +61,7 @@ class Naming:
         """
         Tell what the unique-ids are given by; empty where that may be another soon.
         """
-        scheme = self._scheme.encode("ascii")
+        scheme = _SCHEMES[self._scheme]
         if not self._list:
             return scheme
         try:

@@ -12,7 +12,7 @@ from extretr.errors import MessageChanged, Refusal, StoreUnavailable
 from extretr.message import measuring
 from extretr.offsets import Measured
 from extretr.stores.entries import Entries, Entry
-from extretr.stores.index import Index
+from extretr.stores.index import NONE, Index
 from extretr.stores.steps import Cooperate
 
 #: What says nothing about a message: the process, or the host, is short of something.
@@ -24,6 +24,9 @@ class Sizing:
     The entries of a maildrop, and what measures them; a store says how one is opened.
     """
 
+    # There are thousands of them.
+    __slots__ = ("_cooperate", "_entries", "_gone", "_index")
+
     _log = Logger()
 
     def __init__(self, entries: Entries, index: Index, cooperate: Cooperate) -> None:
@@ -32,7 +35,7 @@ class Sizing:
         self._cooperate = cooperate
         #: Indexes of those found to be no longer in the store, or not to be readable;
         #: and whether it is the latter.
-        self._gone: dict[int, bool] = {}
+        self._gone: dict[int, bool] = NONE
 
     # What a store says.
 
@@ -101,7 +104,7 @@ class Sizing:
                 yield from measuring(file, self._keeper(entry, unchanged))
             except MessageChanged:
                 self._distrust(entry)
-                self._gone[index] = False
+                self._isGone(index, False)
             except OSError as error:
                 if error.errno in _PASSING:
                     # A list without the message would tell clients that it is gone.
@@ -109,12 +112,19 @@ class Sizing:
                     raise StoreUnavailable from None
                 # It may be readable again later; now it cannot be listed.
                 self._log.failure("cannot read a message of the maildrop")
-                self._gone[index] = True
+                self._isGone(index, True)
         count = len(self._entries)
         if count and len(self._gone) == count and all(self._gone.values()):
             # It is not empty, and must not look as if it were.
-            self._gone.clear()
+            self._gone = NONE
             raise StoreUnavailable
+
+    def _isGone(self, index: int, unreadable: bool) -> None:
+        """
+        Take note of a message that cannot be had.
+        """
+        self._gone = self._gone or {}
+        self._gone[index] = unreadable
 
     def _keeper(
         self, entry: Entry, unchanged: Callable[[], bool]

@@ -171,11 +171,11 @@ class ListableTests(DialogueTestCase):
         asked = []
         sizes = mailbox.sizes
 
-        def recording(begin, end):
+        def recording(_, begin, end):
             asked.append(end - begin)
             return sizes(begin, end)
 
-        mailbox.sizes = recording
+        self.patch(Maildrop, "sizes", recording)
         self.transport.clear()
         self.session.dataReceived(b"LIST\r\n")
         self.assertLess(sum(asked), 200)
@@ -187,7 +187,7 @@ class ListableTests(DialogueTestCase):
         """
         mailbox = maildrop([3, 4])
         measured = Deferred()
-        mailbox.measureAll = lambda: measured
+        self.patch(Maildrop, "measureAll", lambda _: measured)
         self.over(mailbox)
         for word, reply in (
             (b"STAT", b"+OK 2 7\r\n"),

@@ -298,6 +298,8 @@ class HooksTests(ShortTestCase):
         seen = self.seen
 
         class Mine(MaildirMaildrop):
+            __slots__ = ()
+
             def openMessage(self, index):
                 seen.append(index)
                 return super().openMessage(index)

@@ -14,7 +14,8 @@ from contextlib import closing
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.offsets import EMPTY, Measured
-from extretr.stores.index import BLOCKS_A_STEP, Index
+from extretr.stores.index import Index
+from extretr.stores.index_blocks import BLOCKS_A_STEP
 from tests.interop.running import ROOT, environment
 from tests.test_offsets import measure
 
@@ -137,6 +138,65 @@ class BlockTests(SynchronousTestCase):
         self.assertEqual(index.unsaved(blocks), [])
         result(index.saving(blocks))
         self.assertEqual(os.stat(self.path).st_mtime_ns, before)
+
+    def test_resting(self):
+        """
+        An index whose notes rest writes what has changed, and nothing else.
+        """
+        _, blocks = self.saved(20)
+        index = Index(self.path)
+        index.rest()
+        self.assertEqual(index._notes, {})
+        before = os.stat(self.path).st_mtime_ns
+        result(index.saving(blocks))
+        self.assertEqual(os.stat(self.path).st_mtime_ns, before)
+        blocks[3].octets, blocks[3].saved = b"other", None
+        result(index.saving(blocks))
+        self.assertEqual(self.read(), ([block.octets for block in blocks], True))
+        self.assertEqual([block.encoded for block in blocks[2:5]], [1, 2, 1])
+
+    def test_restingFresh(self):
+        """
+        Blocks that were never saved are saved by an index whose notes rest.
+        """
+        self.saved(20)
+        index, blocks = Index(self.path), self.blocks(12)
+        index.rest()
+        index.set_note(b"note", b"value")
+        result(index.saving(blocks))
+        self.assertEqual(self.read(), ([block.octets for block in blocks], True))
+        self.assertEqual(Index(self.path).note(b"note"), b"value")
+
+    def test_restingMeanwhile(self):
+        """
+        Notes that rested while another session wrote are written with their blocks.
+        """
+        _, blocks = self.saved(3)
+        first, second = Index(self.path), Index(self.path)
+        first.set_note(b"note", b"first")
+        result(first.saving(blocks))
+        first.rest()
+        second.set_note(b"note", b"second")
+        result(second.saving(self.blocks(1)))
+        blocks[0].octets, blocks[0].saved = b"other", None
+        result(first.saving(blocks))
+        index = Index(self.path)
+        self.assertEqual(index.note(b"note"), b"first")
+        found, _ = result(index.blocks())
+        self.assertLessEqual(
+            {octets for _, octets in found}, {block.octets for block in blocks}
+        )
+
+    def test_fewer(self):
+        """
+        Blocks of which some are no more are saved, also when nothing else has changed.
+        """
+        _, blocks = self.saved(20)
+        index = Index(self.path)
+        index.rest()
+        result(index.saving(blocks[5:]))
+        self.assertEqual(self.read(), ([block.octets for block in blocks[5:]], True))
+        self.assertEqual(self.rows(), 15)
 
     def test_inSteps(self):
         """
@@ -410,6 +470,35 @@ class IndexTests(SynchronousTestCase):
             again = Index(self.path)
             self.assertEqual(again.remembered(b"key7", b"signature"), MEASURED)
             os.unlink(self.path)
+
+    def test_resting(self):
+        """
+        What rests is there where it is asked for.
+        """
+        self.saved()
+        index = Index(self.path)
+        index.rest()
+        self.assertEqual(index._notes, {})
+        self.assertEqual(index.note(b"note"), b"value" * 100)
+        index.set_note(b"other", b"new")
+        self.assertEqual(index.note(b"other"), b"new")
+        index.save()
+        for again in (index, Index(self.path)):
+            self.assertEqual(again.note(b"note"), b"value" * 100)
+            self.assertEqual(again.note(b"other"), b"new")
+
+    def test_restingForgets(self):
+        """
+        Who forgets a message forgets also the notes that rest.
+        """
+        self.saved()
+        index = Index(self.path)
+        index.rest()
+        index.forget(b"key7")
+        self.assertIsNone(index.note(b"note"))
+        index.save()
+        self.assertIsNone(Index(self.path).note(b"note"))
+        self.assertIsNone(Index(self.path).remembered(b"key7", b"signature"))
 
     def test_inMemory(self):
         """

@@ -557,12 +557,12 @@ class ChangedTests(MaildirTestCase):
         maildrop = self.open()
         descriptorOf = maildrop._descriptorOf
 
-        def fails(entry):
+        def fails(_, entry):
             if entry.key == b"1.a":
                 raise PermissionError(13, "no")
             return descriptorOf(entry)
 
-        maildrop._descriptorOf = fails
+        self.patch(module.MaildirMaildrop, "_descriptorOf", fails)
         self.assertEqual(self.sizes(maildrop), [0, 3])
         self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
 
@@ -590,16 +590,15 @@ class ChangedTests(MaildirTestCase):
         self.deliver(b"1.a", b"x\n")
         self.deliver(b"2.a", b"x\n")
         maildrop = self.open()
-        descriptorOf = maildrop._descriptorOf
 
-        def fails(entry):
+        def fails(maildrop, entry):
             raise OSError(errno.EMFILE, "too many open files")
 
-        maildrop._descriptorOf = fails
+        short = self.patch(module.MaildirMaildrop, "_descriptorOf", fails)
         self.assertRaises(StoreUnavailable, maildrop.listMessages)
         self.assertRaises(StoreUnavailable, maildrop.openMessage, 0)
         self.assertTrue(self.flushLoggedErrors(OSError))
-        maildrop._descriptorOf = descriptorOf
+        short.restore()
         self.assertEqual(self.sizes(maildrop), [3, 3])
 
 

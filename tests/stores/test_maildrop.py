@@ -664,10 +664,10 @@ class CloseTests(MaildropTestCase):
         The lock is released whatever becomes of the index.
         """
 
-        def fails():
+        def fails(index):
             raise MemoryError
 
-        self.patch(self.index, "save", fails)
+        self.patch(Index, "save", fails)
         self.assertRaises(MemoryError, self.maildrop().close)
         self.assertEqual(self.held.released, 1)
 

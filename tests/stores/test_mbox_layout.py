@@ -113,7 +113,8 @@ class LayoutTests(SynchronousTestCase):
         result(remember(index, [one] * 6, b"s" * 32, False))
         self.assertEqual(len(result(recall(Index(path), b"s" * 32, False))[0]), 6)
         index = Index(path)
-        index.blocks = lambda: iter_blocks(index, Index.blocks)
+        blocks = Index.blocks
+        self.patch(Index, "blocks", lambda index: iter_blocks(index, blocks))
         self.assertIsNone(result(recall(index, b"s" * 32, False))[0])
 
     def test_notWritten(self):
