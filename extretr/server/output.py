@@ -34,7 +34,6 @@ class Output:
 
     # There are thousands of them.
     __slots__ = (
-        "_corked",
         "_held",
         "_held_octets",
         "_plain",
@@ -57,8 +56,8 @@ class Output:
         #: How often it had said no more when it was read on from, and how often not to
         #: do that any more (see `extretr.server.lean`).
         self.misses = self.patience = 0
-        self._corked = False
-        self._held: list[bytes] = []
+        #: What was gathered; None while there is no cork in.
+        self._held: list[bytes] | None = None
         self._held_octets = 0
         self._plain = _writes_plainly(transport)
         if hasattr(transport, "setTcpNoDelay"):
@@ -89,10 +88,11 @@ class Output:
         Write *data* in its turn.
         """
         self.written += len(data)
-        if not self._corked:
+        held = self._held
+        if held is None:
             self._send(data)
             return
-        self._held.append(data)
+        held.append(data)
         self._held_octets += len(data)
         if self._held_octets >= CORK_LIMIT:
             self.flush()
@@ -153,21 +153,25 @@ class Output:
         """
         Gather what is written from now on.
         """
-        self._corked = True
+        if self._held is None:
+            self._held = []
 
     def uncork(self) -> None:
         """
         Let out what was gathered.
         """
-        self._corked = False
-        self.flush()
+        self._letOut(None)
 
     def flush(self) -> None:
         """
         Let out what was gathered so far; the cork stays as it is.
         """
         if self._held:
-            held, self._held, self._held_octets = self._held, [], 0
+            self._letOut([])
+
+    def _letOut(self, then: list[bytes] | None) -> None:
+        held, self._held, self._held_octets = self._held, then, 0
+        if held:
             self._send(held[0] if len(held) == 1 else b"".join(held))
 
     def isClogged(self) -> bool:

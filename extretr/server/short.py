@@ -31,10 +31,12 @@ class ShortMixin(LanguageMixin):
     def _answersAtOnce(self, line: bytes) -> bool:
         # From the line to the method of its command it is ten calls, which take as
         # long as the system calls of a short message.
+        if not line.startswith(b"RETR "):
+            return False
+        # To ask for it makes it, and it stays: an idle session does without.
         own = self.__dict__
         if (
-            not line.startswith(b"RETR ")
-            or not self._isUnchanged
+            not self._isUnchanged
             or self._mailbox is None
             or self._stopping
             or self.state != "COMMAND"
