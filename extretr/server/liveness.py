@@ -49,6 +49,17 @@ class TransportSession:
     The session of a protocol, as the lock of its maildrop sees it.
     """
 
+    # There are thousands of them.
+    __slots__ = (
+        "_asked",
+        "_challenged",
+        "_clock",
+        "_evict",
+        "_received",
+        "_socket",
+        "_takesOver",
+    )
+
     def __init__(
         self,
         transport: Any,
@@ -189,6 +200,8 @@ class ProtocolSession(TransportSession):
 
     To have the protocol costs less than to have two of its bound methods.
     """
+
+    __slots__ = ("_protocol",)
 
     def __init__(self, transport: Any, clock: Any, protocol: Any) -> None:
         super().__init__(transport, clock, _nothing, _nothing)

@@ -44,7 +44,8 @@ class MaildirEntries:
     def __init__(self, maildir: bytes, blocks: Sequence[Block]) -> None:
         self.blocks = blocks
         self._maildir = maildir
-        self._ends = tuple(accumulate(map(len, blocks)))
+        #: Where each block ends; not kept of a single one, as most maildrops have it.
+        self._ends = tuple(accumulate(map(len, blocks))) if len(blocks) > 1 else ()
         #: The names of the block that one was last asked of, since whoever asks for
         #: one message asks for the next.
         self._last: tuple[int, _Split] | None = None
@@ -52,7 +53,9 @@ class MaildirEntries:
         self._moved: dict[int, bytes] | None = None
 
     def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
+        if self._ends:
+            return self._ends[-1]
+        return len(self.blocks[0]) if self.blocks else 0
 
     def at(self, index: int) -> MaildirEntry:
         """
@@ -109,12 +112,13 @@ class MaildirEntries:
         """
         Give the indexes of those that have to be measured.
         """
-        for block, end in zip(self.blocks, self._ends, strict=True):
+        begin = 0
+        for block in self.blocks:
             if block.missing:
-                begin = end - len(block)
                 for row, kind in enumerate(block.kinds()):
                     if not kind:
                         yield begin + row
+            begin += len(block)
 
     def total(self) -> int:
         """
@@ -148,6 +152,8 @@ class MaildirEntries:
         """
         Give the number of the block that a message is in, and its place there.
         """
+        if not self._ends:
+            return 0, index
         number = bisect_right(self._ends, index)
         return number, index - self._ends[number] + len(self.blocks[number])
 

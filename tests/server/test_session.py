@@ -358,12 +358,13 @@ class TimeoutTests(DialogueTestCase):
         """
         self.mailbox.messages[0] = b"x\n" * 1000000
         acknowledged = iter(range(100))
-        self.session.session.acknowledged = lambda: next(acknowledged)
+        liveness = type(self.session.session)
+        self.patch(liveness, "acknowledged", lambda _: next(acknowledged))
         self.session.dataReceived(b"RETR 1\r\n")
         for _ in range(5):
             self.clock.advance(600)
         self.assertFalse(self.transport.disconnected)
-        self.session.session.acknowledged = lambda: 99
+        self.patch(liveness, "acknowledged", lambda _: 99)
         self.clock.advance(600)
         self.assertFalse(self.transport.disconnected)
         self.clock.advance(600)
