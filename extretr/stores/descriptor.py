@@ -42,14 +42,7 @@ class StoredFile:
         """
         Give what is another where the file is another, or its octets have changed.
         """
-        status = os.fstat(self._descriptor)
-        return (
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
+        return state_of(os.fstat(self._descriptor))
 
     def read(self, count: int = -1) -> bytes:
         """
@@ -85,6 +78,19 @@ class StoredFile:
     def __del__(self) -> None:
         # A message that was opened and then not sent must not stay open.
         self.close()
+
+
+def state_of(status: os.stat_result) -> tuple[int, ...]:
+    """
+    Give what is another where a file is another, or its octets have changed.
+    """
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 def read_whole(path: bytes, size: int) -> tuple[bytes, os.stat_result | None]:

@@ -19,7 +19,6 @@ from extretr.stores.index import Index
 from extretr.stores.index_blocks import BLOCKS_A_STEP
 from extretr.stores.maildir_entries import FOLDERS
 from extretr.stores.maildir_scan import (
-    SETTLED,
     STEP,
     Changes,
     Found,
@@ -32,6 +31,7 @@ from extretr.stores.maildir_scan import (
 )
 from extretr.stores.naming import Naming
 from extretr.stores.rows import Row, kind_of, marks_of
+from extretr.stores.settled import is_settled
 
 #: Attempts to list folders out of which messages vanish meanwhile: one that is renamed
 #: while its folder is read may be missed.
@@ -330,6 +330,6 @@ def _state(path: bytes) -> State:
 
 
 def _settled(state: State, now: float) -> State:
-    if now - max(state[:2]) / 1e9 >= SETTLED:
+    if is_settled(*state[:2], now):
         return state
     return _UNSETTLED, _UNSETTLED, state[2]

@@ -19,10 +19,6 @@ from typing import Any
 from extretr.stores.columns import Block
 from extretr.stores.index_blocks import BLOCKS_A_STEP
 
-#: Seconds that a folder must have been left alone before its listing is trusted the
-#: next time: what changes within one tick of the clock does not show.
-SETTLED = 2.0
-
 #: Names looked at in one turn of the reactor.
 STEP = 500
 

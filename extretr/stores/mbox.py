@@ -27,7 +27,6 @@ from extretr.stores.maildrop import Maildrop, empty_maildrop
 from extretr.stores.mbox_copy import SafetyCopy
 from extretr.stores.mbox_layout import (
     MboxEntry,
-    is_settled,
     recall,
     remember,
     signature_of,
@@ -37,6 +36,7 @@ from extretr.stores.mbox_maildrop import MboxMaildrop
 from extretr.stores.mbox_parse import NotAnMboxError, Parsed, Parser, parsing
 from extretr.stores.mbox_rewrite import recovering
 from extretr.stores.paths import PathTemplate
+from extretr.stores.settled import is_settled
 from extretr.stores.steps import Cooperate, run
 
 #: Attempts to read a mailbox that changes in spite of the locks.
@@ -174,7 +174,8 @@ class MboxStore:
                 await self._recover(path, locked, copy)
             for _ in range(ATTEMPTS):
                 status = os.fstat(locked.descriptor)
-                settled = is_settled(status, self._wall())
+                times = status.st_mtime_ns, status.st_ctime_ns
+                settled = is_settled(*times, self._wall())
                 messages = await self._parse(locked, status.st_size)
                 if signature_of(os.fstat(locked.descriptor)) == signature_of(status):
                     break

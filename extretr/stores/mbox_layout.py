@@ -17,10 +17,6 @@ from extretr.stores.index_blocks import Saved
 from extretr.stores.mbox_parse import Parsed
 from extretr.stores.packing import pack, unpack
 
-#: Seconds that a mailbox must have been left alone before what was read of it is
-#: trusted the next time: what changes within one tick of the clock does not show.
-SETTLED = 2.0
-
 #: Messages that are looked up between two turns of the reactor.
 _TURN = 500
 
@@ -62,13 +58,6 @@ def signature_of(status: os.stat_result) -> bytes:
     return _SIGNATURE.pack(
         status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
     )
-
-
-def is_settled(status: os.stat_result, wall: float) -> bool:
-    """
-    Tell whether the file has been left alone for long enough.
-    """
-    return wall - max(status.st_mtime_ns, status.st_ctime_ns) / 1e9 >= SETTLED
 
 
 def entries_of(messages: Iterable[Parsed]) -> Iterator[MboxEntry]:

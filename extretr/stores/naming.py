@@ -9,7 +9,7 @@ from itertools import chain, islice
 from extretr.stores.columns import Block
 from extretr.stores.index import Index
 from extretr.stores.index_blocks import BLOCKS_A_STEP
-from extretr.stores.maildir_scan import SETTLED
+from extretr.stores.settled import is_settled
 from extretr.stores.unique_ids import UNIQUE_IDS, assign
 
 #: The note that tells by what the unique-ids were given.
@@ -48,7 +48,7 @@ class Naming:
         Args:
             blocks: the messages.
             changed: whether these are others than the last time.
-            now: see `extretr.stores.maildir_scan.SETTLED`.
+            now: see `extretr.stores.settled`.
         """
         source = self._source(now)
         if not changed and source and source == self._index.note(_NAMING):
@@ -69,7 +69,7 @@ class Naming:
         except OSError:
             return b""
         times = status.st_mtime_ns, status.st_ctime_ns
-        if now - max(times) / 1e9 < SETTLED:
+        if not is_settled(*times, now):
             return b""
         return b"%b %d %d %d %d" % (scheme, *times, status.st_size, status.st_ino)
 

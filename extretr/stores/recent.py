@@ -12,13 +12,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from extretr.stores.descriptor import state_of
+from extretr.stores.settled import is_settled
+
 #: Octets of one file's contents, and of all together, at most.
 MOST_OF_ONE = 4096
 MOST_OF_ALL = 2 * 1024 * 1024
-
-#: Seconds that a file must have been left alone: what changes within one tick of the
-#: file system's clock does not show.
-SETTLED = 2.0
 
 
 class Recent:
@@ -48,10 +47,7 @@ class Recent:
             OSError: where it cannot be looked at.
         """
         status = os.stat(path)
-        signature = (
-            *(status.st_dev, status.st_ino, status.st_size),
-            *(status.st_mtime_ns, status.st_ctime_ns),
-        )
+        signature = state_of(status)
         kept = self._kept.get(path)
         if kept is not None:
             if kept[0] == signature:
@@ -59,8 +55,8 @@ class Recent:
                 return marshal.loads(kept[1])
             self._drop(path)
         found = read()
-        changed = max(status.st_mtime_ns, status.st_ctime_ns)
-        if found and self._wall() - changed / 1e9 >= SETTLED:
+        times = status.st_mtime_ns, status.st_ctime_ns
+        if found and is_settled(*times, self._wall()):
             self._keep(path, signature, marshal.dumps(found))
         return found
 

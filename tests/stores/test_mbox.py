@@ -24,8 +24,8 @@ from extretr.errors import (
 from extretr.interfaces import IMaildrop, IStore
 from extretr.stores import mbox, mbox_lock
 from extretr.stores.mbox import default_state, folder_name
-from extretr.stores.mbox_layout import SETTLED
 from extretr.stores.paths import PathTemplate
+from extretr.stores.settled import SETTLED
 from extretr.wire import Encoder
 from tests.models import accepted, canonical, wire
 from tests.stores.mboxes import StoreCase, all_stored, stored

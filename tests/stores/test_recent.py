@@ -7,7 +7,8 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.stores import recent
-from extretr.stores.recent import SETTLED, Recent
+from extretr.stores.recent import Recent
+from extretr.stores.settled import SETTLED
 
 
 class RecentTests(SynchronousTestCase):
