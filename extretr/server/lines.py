@@ -25,7 +25,7 @@ INPUT_LIMIT = 4096
 
 #: Lines that are answered in one turn of the reactor: of short messages that is some
 #: milliseconds' work, for which all other sessions wait.
-LINES_A_TURN = 200
+COMMANDS_A_TURN = 200
 
 
 class LinesMixin(IdlingMixin):
@@ -84,7 +84,7 @@ class LinesMixin(IdlingMixin):
             below = output.original
             output.heard = not output.heard
             output.cork()
-        answered, left = False, LINES_A_TURN
+        answered, left = False, COMMANDS_A_TURN
         try:
             # In the order of how often it is what ends the loop.
             while (
@@ -100,7 +100,7 @@ class LinesMixin(IdlingMixin):
                     self.lineReceived(line)
                 left -= 1
                 if left <= 0 and self.blocked is None:
-                    left = LINES_A_TURN
+                    left = COMMANDS_A_TURN
                     self._slowed = self._run(self._turn())
                 elif (
                     output is not None

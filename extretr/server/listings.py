@@ -22,6 +22,7 @@ from extretr.syntax import (
 from extretr.wire import TERMINATOR
 
 BAD_NUMBER = b"Bad message number argument"
+
 #: Lines of a list that are made, or written, before others get their turn.
 LINES_A_TURN = 1000
 
@@ -107,7 +108,7 @@ class ListingMixin(ShortMixin):
             await self._sendListing(success(b"%d" % count), SIZE_LINE, mailbox.sizes)
             return
         listed = await self._listed()
-        lines = [b"%d %d\r\n" % (index + 1, size) for index, size in listed]
+        lines = [SIZE_LINE % (index + 1, size) for index, size in listed]
         await self._sendLines(success(b"%d" % len(listed)), lines)
 
     async def _listOne(self, number: bytes) -> None:
@@ -158,7 +159,7 @@ class ListingMixin(ShortMixin):
                 unique_id = self.mbox.getUidl(index)
                 if isinstance(unique_id, Deferred):
                     unique_id = await unique_id
-                lines.append(b"%d %b\r\n" % (index + 1, as_unique_id(unique_id)))
+                lines.append(UNIQUE_ID_LINE % (index + 1, as_unique_id(unique_id)))
         await self._sendLines(success(), lines)
 
     async def _uidlOne(self, number: bytes) -> None:
@@ -181,13 +182,17 @@ class ListingMixin(ShortMixin):
     ) -> None:
         count, hidden = self.mbox.countMessages(), self.mbox.hidden()
         lines = listing_lines(form, values, count, hidden, LINES_A_TURN)
-        if count <= LINES_A_TURN:
-            self.transport.write(b"".join([greeting, *lines, TERMINATOR]))
-        else:
-            await self._carry(chain((greeting,), lines, (TERMINATOR,)))
+        await self._sendBlocks(chain((greeting,), lines, (TERMINATOR,)), count)
 
     async def _sendLines(self, greeting: bytes, lines: list[bytes]) -> None:
-        if len(lines) <= LINES_A_TURN:
-            self.transport.write(b"".join([greeting, *lines, b".\r\n"]))
+        blocks = line_blocks(greeting, lines, LINES_A_TURN)
+        await self._sendBlocks(blocks, len(lines))
+
+    async def _sendBlocks(self, blocks: Iterator[bytes], count: int) -> None:
+        """
+        Send a response of so many lines: at once, or at the peer's pace.
+        """
+        if count <= LINES_A_TURN:
+            self.transport.write(b"".join(blocks))
         else:
-            await self._carry(line_blocks(greeting, lines, LINES_A_TURN))
+            await self._carry(blocks)

@@ -19,11 +19,7 @@ from extretr.interfaces import ISeekableMessage
 from extretr.server.listings import BAD_NUMBER, ListingMixin
 from extretr.server.short import ShortMixin, retrieved
 from extretr.server.transfer import MessageBlocks
-from extretr.syntax import (
-    parse_index,
-    parse_number,
-    success,
-)
+from extretr.syntax import parse_index, parse_number, success
 from extretr.wire import LineCounter
 
 #: What stock Twisted announces that RFC 2449 does not know, or spells otherwise.

@@ -502,7 +502,7 @@ class StrangerTests(BrakesTestCase):
         """
         It goes on while others have their turn between many commands.
         """
-        self.patch(lines, "LINES_A_TURN", 3)
+        self.patch(lines, "COMMANDS_A_TURN", 3)
         self.session.schedule = lambda steps: Deferred()
         self.session.dataReceived(b"CAPA\r\n" * 4)
         self.assertIsNotNone(self.session.blocked)

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from extretr.errors import InUse
-from extretr.server.lines import INPUT_LIMIT, LINES_A_TURN
+from extretr.server.lines import COMMANDS_A_TURN, INPUT_LIMIT
 from extretr.server.protocol import ExtendedPOP3, ExtendedRETRMixin
 from extretr.server.session import QUEUE_LIMIT
 from tests.server.dialogue import DialogueTestCase, ListMailbox
@@ -279,18 +279,18 @@ class QueueTests(DialogueTestCase):
         self.session.schedule = schedule
         for kind in (b"NOOP", b"RETR 3"):
             answers = 0
-            self.session.dataReceived((kind + b"\r\n") * (2 * LINES_A_TURN + 1))
+            self.session.dataReceived((kind + b"\r\n") * (2 * COMMANDS_A_TURN + 1))
             while turns:
                 more = self.transport.value().count(b"+OK")
-                self.assertEqual(more - answers, LINES_A_TURN)
+                self.assertEqual(more - answers, COMMANDS_A_TURN)
                 answers = more
                 turns.pop().callback(None)
             self.assertEqual(self.transport.value().count(b"+OK"), answers + 1)
             self.transport.clear()
-        self.session.dataReceived(b"NOOP\r\n" * (2 * LINES_A_TURN))
+        self.session.dataReceived(b"NOOP\r\n" * (2 * COMMANDS_A_TURN))
         self.lose()
         self.assertEqual(self.flushLoggedErrors(), [])
-        self.assertEqual(self.transport.value().count(b"+OK"), LINES_A_TURN)
+        self.assertEqual(self.transport.value().count(b"+OK"), COMMANDS_A_TURN)
 
 
 class TimeoutTests(DialogueTestCase):

@@ -439,14 +439,7 @@ class CostTests(ListingTestCase):
         A session that was taken over, and comes to its end after the one that took over
         has ended, does not make later ones miss what came meanwhile.
         """
-        self.deliver(b"30.a", b"x" * 30)
-        self.open().close()
-        first = self.open()
-        first.listMessages(30)
-        self.deliver(b"31.a", b"y")
-        self.takeOver()
-        self.open().close()
-        first.close()
+        self.overtaken().close()
         maildrop = self.open()
         self.assertEqual(self.listed(maildrop), self.wanted())
 
@@ -454,6 +447,19 @@ class CostTests(ListingTestCase):
         """
         Nor does a third, which had no more to write than that a folder was touched.
         """
+        first = self.overtaken()
+        self.tick()
+        third = self.open()
+        first.close()
+        third.close()
+        maildrop = self.open()
+        self.assertEqual(self.listed(maildrop), self.wanted())
+
+    def overtaken(self):
+        """
+        Give a maildrop that another session has taken over, which has ended since; mail
+        had come between the two.
+        """
         self.deliver(b"30.a", b"x" * 30)
         self.open().close()
         first = self.open()
@@ -461,12 +467,7 @@ class CostTests(ListingTestCase):
         self.deliver(b"31.a", b"y")
         self.takeOver()
         self.open().close()
-        self.tick()
-        third = self.open()
-        first.close()
-        third.close()
-        maildrop = self.open()
-        self.assertEqual(self.listed(maildrop), self.wanted())
+        return first
 
     def takeOver(self):
         """

@@ -19,6 +19,7 @@ from extretr.stores.maildir_scan import (
     scanning,
 )
 from extretr.stores.rows import Row
+from tests.stores.stepping import result
 
 FOUND = st.binary(max_size=8).flatmap(
     lambda base: st.tuples(
@@ -29,19 +30,6 @@ FOUND = st.binary(max_size=8).flatmap(
         st.integers(-1, 2**64 - 1),
     )
 )
-
-
-def result(steps):
-    """
-    Run steps and give what they return, and their number.
-    """
-    count = 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value, count
-        count += 1
 
 
 class NamesTests(SynchronousTestCase):

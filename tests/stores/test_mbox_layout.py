@@ -16,6 +16,7 @@ from extretr.stores import mbox_layout
 from extretr.stores.index import Index
 from extretr.stores.mbox_layout import LayoutBlock, decoded, recall, remember
 from extretr.stores.mbox_parse import Parsed
+from tests.stores.stepping import result
 
 NUMBERS = st.integers(0, 2**64 - 1)
 PAIRS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=3).map(tuple)
@@ -45,19 +46,6 @@ MESSAGES = st.lists(
     ),
     max_size=8,
 )
-
-
-def result(steps):
-    """
-    Run steps; give what they return, and their number.
-    """
-    count = 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value, count
-        count += 1
 
 
 class LayoutTests(SynchronousTestCase):
