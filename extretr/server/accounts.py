@@ -8,6 +8,7 @@ that has nothing but bad lines, keeps the accounts of the old one.
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from secrets import token_bytes
 from typing import Any
 
@@ -16,9 +17,9 @@ from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from extretr.coroutines import started
 from extretr.errors import LoginUnavailable
 from extretr.sasl.scram import ScramKeys
 from extretr.server.credentials import IChangingChecker, IScram
@@ -146,7 +147,7 @@ class PasswdFile:
         if IUsernameHashedPassword.providedBy(credentials):
             found = self._accounts.get(credentials.username)
             return self._proofs.compare(credentials, found)
-        return self._checkPassword(credentials)
+        return started(self._checkPassword(credentials))
 
     def knows(self, user: bytes) -> bool:
         """
@@ -164,7 +165,7 @@ class PasswdFile:
             return 0 < len(self._able) == len(self._accounts)
         return True
 
-    def _checkPassword(self, credentials: Any) -> Any:
+    async def _checkPassword(self, credentials: Any) -> bytes:
         user = credentials.username
         found = self._accounts.get(user)
         account = found
@@ -174,23 +175,19 @@ class PasswdFile:
         if account is None:
             account = self._decoy(user)
         address = getattr(credentials, "address", "")
-        verified = self._verify(account, credentials.password, address)
-
-        def decide(right: bool) -> bytes:
-            if account is not found or not right:
-                raise UnauthorizedLogin
-            return user
-
-        def broken(reason: Failure) -> bool:
-            if reason.check(LoginUnavailable):
-                return reason  # type: ignore[return-value]
+        try:
+            right = await self._verify(account, credentials.password, address)
+        except LoginUnavailable:
+            raise
+        except Exception as error:
             # A hash that cannot be verified is refused as a wrong password is.  A
             # peer that hung up meanwhile has cancelled it.
-            if account is found and not reason.check(CancelledError):
-                self._cannot(user, account, type(reason.value).__name__)
-            return False
-
-        return verified.addErrback(broken).addCallback(decide)
+            if account is found and not isinstance(error, CancelledError):
+                self._cannot(user, account, type(error).__name__)
+            right = False
+        if account is not found or not right:
+            raise UnauthorizedLogin
+        return user
 
     def reload(self) -> str:
         """
@@ -227,13 +224,12 @@ class PasswdFile:
             why=why,
         )
 
-    def _verify(
-        self, account: Account, password: bytes, address: str
-    ) -> "Deferred[bool]":
+    async def _verify(self, account: Account, password: bytes, address: str) -> bool:
         scheme = SCHEMES[account.scheme]
         if not scheme.slow:
-            return maybeDeferred(scheme.verify, password, account.hash)
-        return self._inThread(lambda: scheme.verify(password, account.hash), address)
+            return scheme.verify(password, account.hash)
+        verify = partial(scheme.verify, password, account.hash)
+        return bool(await self._inThread(verify, address))
 
     def _inThread(self, function: Callable[[], Any], address: str) -> "Deferred[Any]":
         """

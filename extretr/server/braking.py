@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any
 
 from twisted.cred.error import LoginFailed
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.mail.pop3 import POP3Error
 from twisted.python.failure import Failure
 
 from extretr.errors import ServerBusy, TooManyConnections, TooManyLogins
 from extretr.interfaces import IBrakes
 from extretr.server.authentication import AuthMixin
-from extretr.server.coroutines import started
 from extretr.server.entering import counted, tell
 from extretr.server.metered import TURNED_AWAY
 from extretr.server.peers import host_of, is_local, network_of
@@ -89,7 +88,8 @@ class BrakesMixin(AuthMixin):
     _failures = 0
     _badCommands = 0
     _octetsOfStranger = 0
-    _tried: bytes | None = None
+    #: The user and the password of the next login.
+    _tried: tuple[bytes, bytes] | None = None
     _enteredAt: float | None = None
     #: Commands that may come at once just now, and when that was.
     _allowance: float | None = None
@@ -123,9 +123,15 @@ class BrakesMixin(AuthMixin):
         peer = self.transport.getPeer()
         exempt = is_local(peer) and not self.limitsLocal
         self.address = "" if exempt else network_of(peer)
-        asked = counted(brakes.connect, brakes.disconnect, self.address)
-        asked.addCallback(self._mayConnect).addErrback(self._cannotAsk)
-        self._hold(asked)
+        self._run(self._ask(brakes))
+
+    async def _ask(self, brakes: IBrakes) -> None:
+        try:
+            answer = brakes.connect(self.address)
+            limit = await counted(answer, brakes.disconnect, self.address)
+            self._mayConnect(limit)
+        except Exception:
+            self._cannotAsk(Failure())
 
     def _mayConnect(self, limit: str) -> None:
         if limit:
@@ -215,38 +221,28 @@ class BrakesMixin(AuthMixin):
 
     def _noteTried(self, user: bytes, password: bytes) -> None:
         if self.brakes is not None:
-            self._tried = stand_in(user, password, self.triedKey)
+            self._tried = user, password
 
-    def _admit(
-        self, mechanism: str, user: bytes, authenticate: Callable[[], Any]
-    ) -> "Deferred[None]":
-        if self.brakes is None:
-            return super()._admit(mechanism, user, authenticate)
-        tried, self._tried = self._tried, None
-
-        def braked() -> "Deferred[Any]":
-            return started(
-                # Where nothing tells what was tried, each time is another.
-                self._braked(user, tried or secrets.token_bytes(12), authenticate)
-            )
-
-        return super()._admit(mechanism, user, braked)
-
-    async def _braked(
-        self, user: bytes, tried: bytes, authenticate: Callable[[], Any]
-    ) -> Any:
+    async def _authenticated(self, user: bytes, authenticate: Callable[[], Any]) -> Any:
         brakes, address = self.brakes, self.address
-        assert brakes is not None
-        wait = await counted(brakes.begin, brakes.end, address, refused=_isNegative)
+        if brakes is None:
+            return await super()._authenticated(user, authenticate)
+        tried, self._tried = self._tried, None
+        answer = brakes.begin(address)
+        wait = await counted(answer, brakes.end, address, refused=_isNegative)
         if wait < 0:
             self.meter.refused("logins of an address")
             raise TooManyLogins
         try:
             if wait:
                 await self._sleep(wait)
-            result = await maybeDeferred(authenticate)
+            result = await super()._authenticated(user, authenticate)
         except (LoginFailed, POP3Error):
-            self._tell("failed", address, user, tried)
+            # Where nothing tells what was tried, each time is another.
+            stands = secrets.token_bytes(12)
+            if tried is not None:
+                stands = stand_in(*tried, self.triedKey)
+            self._tell("failed", address, user, stands)
             raise
         finally:
             self._tell("end", address)
@@ -270,8 +266,8 @@ class BrakesMixin(AuthMixin):
         if logout is not None and self.ending == "QUIT" and self.loginDelay:
             self._tell("quitted", self.user, self._clockNow() - (self._enteredAt or 0))
 
-    def _notLoggedIn(self, reason: Failure) -> None:
-        super()._notLoggedIn(reason)
+    def _notLoggedIn(self) -> None:
+        super()._notLoggedIn()
         self._failures += 1
         if self._failures == self.mostFailures and not self._over:
             self.meter.refused("failed logins")

@@ -51,11 +51,11 @@ class Conversation:
         """
         return self._session._askPeer(challenge)
 
-    def logIn(self, user: bytes, authenticate: Callable[[], Any]) -> "Deferred[None]":
+    async def logIn(self, user: bytes, authenticate: Callable[[], Any]) -> None:
         """
         Let a user in; that is the reply.
         """
-        return self._session._admit(self.name.decode("ascii"), user, authenticate)
+        await self._session._admit(self.name.decode("ascii"), user, authenticate)
 
     def presents(self, user: bytes, password: bytes) -> None:
         """

@@ -12,32 +12,31 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from extretr.coroutines import started
 from extretr.errors import LoginTooSoon, TooManyLogins
 from extretr.interfaces import IBrakes
-from extretr.server.coroutines import started
 from extretr.server.meter import Meter
 
 
-def counted(
-    count: Callable[..., Any],
+async def counted(
+    counting: Any,
     undo: Callable[..., Any],
     *arguments: Any,
     refused: Callable[[Any], bool] = bool,
-) -> "Deferred[Any]":
+) -> Any:
     """
-    Have something counted, and give the answer; to cancel is to want it no more.
+    Give the answer of what counts something; to cancel is to want it no more.
 
     What is counted all the same, when nobody waits for the answer any longer, is taken
     back when it comes.
 
     Args:
-        count: counts it, and gives an answer or a Deferred of it.
+        counting: the answer, or a Deferred of it.
         undo: takes it back.
-        arguments: of both.
+        arguments: of what takes it back.
         refused: whether an answer means that it was not counted.
     """
-    counting = maybeDeferred(count, *arguments)
-    if counting.called and not counting.paused:
+    if not isinstance(counting, Deferred):
         # So it is without workers, several times a session.
         return counting
     answer: Deferred[Any] = Deferred()
@@ -53,7 +52,7 @@ def counted(
             answer.errback(reason)
 
     counting.addCallbacks(came, failed)
-    return answer
+    return await answer
 
 
 def tell(function: Callable[..., Any], *arguments: Any) -> None:
@@ -114,7 +113,7 @@ class BrakedRealm:
 
     async def _enter(self, user: Any, mind: Any, *interfaces: Any) -> Any:
         brakes = self._brakes
-        limit = await counted(brakes.enter, brakes.leave, user)
+        limit = await counted(brakes.enter(user), brakes.leave, user)
         if limit:
             self._meter.refused(limit)
             raise LoginTooSoon if limit == "login delay" else TooManyLogins

@@ -3,7 +3,7 @@ What makes the protocols: a factory, a mail service, and the realm of a store.
 """
 
 from types import FunctionType
-from typing import Any, NoReturn
+from typing import Any
 
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import ServerFactory
 from twisted.mail import mail, protocols
 from twisted.mail.interfaces import IMailboxPOP3
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from extretr.coroutines import started
 from extretr.errors import UnsafeUser
 from extretr.interfaces import IMaildrop, IStore
 from extretr.server.protocol import ExtendedPOP3, ExtendedVirtualPOP3
@@ -133,14 +133,11 @@ class MaildropRealm:
         """
         if IMailboxPOP3 not in interfaces:
             raise NotImplementedError("this realm has maildrops only")
-        opened = maybeDeferred(self._store.openMaildrop, avatarId, mind)
-        return opened.addCallbacks(_avatar, _refused)
+        return started(self._open(avatarId, mind))
 
-
-def _avatar(maildrop: IMaildrop) -> tuple[Any, IMaildrop, Any]:
-    return IMailboxPOP3, maildrop, maildrop.close
-
-
-def _refused(reason: Failure) -> NoReturn:
-    reason.trap(UnsafeUser)
-    raise UnauthorizedLogin
+    async def _open(self, user: Any, session: Any) -> tuple[Any, IMaildrop, Any]:
+        try:
+            maildrop = await maybeDeferred(self._store.openMaildrop, user, session)
+        except UnsafeUser:
+            raise UnauthorizedLogin from None
+        return IMailboxPOP3, maildrop, maildrop.close

@@ -75,7 +75,7 @@ class ListingMixin(ShortMixin):
     How a session lists the messages.
     """
 
-    def do_STAT(self) -> "Deferred[None]":
+    def do_STAT(self) -> "Deferred[None] | None":
         """
         Give the number of messages and their octets, without those marked as deleted.
         """
@@ -92,7 +92,7 @@ class ListingMixin(ShortMixin):
             count, octets = len(sizes), sum(sizes)
         self.successResponse(b"%d %d" % (count, octets))
 
-    def do_LIST(self, number: bytes | None = None) -> "Deferred[None]":
+    def do_LIST(self, number: bytes | None = None) -> "Deferred[None] | None":
         """
         Give the size of one message, or of all that are not marked as deleted.
         """
@@ -134,7 +134,7 @@ class ListingMixin(ShortMixin):
             if size or not self.mbox.isDeleted(index)
         ]
 
-    def do_UIDL(self, number: bytes | None = None) -> "Deferred[None]":
+    def do_UIDL(self, number: bytes | None = None) -> "Deferred[None] | None":
         """
         Give the unique-id of one message, or of all that are not marked as deleted.
         """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.error import LoginFailed
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
@@ -81,22 +81,36 @@ class LoginMixin(StartTLSMixin):
     def _logIn(
         self, mechanism: str, user: bytes, authenticate: Callable[[], Any]
     ) -> None:
-        self._hold(self._admit(mechanism, user, authenticate))
+        self._run(self._admit(mechanism, user, authenticate))
 
-    def _admit(
+    async def _admit(
         self, mechanism: str, user: bytes, authenticate: Callable[[], Any]
-    ) -> "Deferred[None]":
+    ) -> None:
         """
-        Let a user in whom *authenticate* knows, or refuse; fires when that is answered.
+        Let a user in whom *authenticate* knows, or refuse: that is the reply.
         """
-        if self._stopping:
-            login: Deferred[Any] = fail(ServerStops())
+        try:
+            if self._stopping:
+                raise ServerStops
+            result = await self._authenticated(user, authenticate)
+        except Exception as error:
+            reason = Failure()
+            self._tellLogin(reason, mechanism)
+            # VirtualPOP3 raises POP3Error for a domain that it does not serve: who
+            # guesses names learns nothing from it.
+            if isinstance(error, LoginFailed | pop3.POP3Error):
+                self._notLoggedIn()
+            else:
+                self._replyTo(reason)
         else:
-            login = maybeDeferred(authenticate)
-        login.addBoth(self._tellLogin, mechanism)
-        login.addCallbacks(self._loggedIn, self._notLoggedIn, callbackArgs=(user,))
-        login.addErrback(self._replyTo)
-        return login
+            self._tellLogin(result, mechanism)
+            self._loggedIn(result, user)
+
+    async def _authenticated(self, user: bytes, authenticate: Callable[[], Any]) -> Any:
+        """
+        Give what *authenticate* gives of a user, or raise what it raises.
+        """
+        return await maybeDeferred(authenticate)
 
     def _logInAt(self, portal: Any, credentials: Any) -> Any:
         """
@@ -121,10 +135,7 @@ class LoginMixin(StartTLSMixin):
         self._onLogout = logout
         self.successResponse(b"Authentication succeeded")
 
-    def _notLoggedIn(self, reason: Failure) -> None:
-        # VirtualPOP3 raises POP3Error for a domain that it does not serve: who
-        # guesses names learns nothing from it.
-        reason.trap(LoginFailed, pop3.POP3Error)
+    def _notLoggedIn(self) -> None:
         if not self._over:
             code = b"[AUTH] " if self.authResponseCodes else b""
             self.failResponse(code + b"Authentication failed")

@@ -142,7 +142,7 @@ class ExtendedRETRMixin(ListingMixin):
         if sending is not None:
             await sending
 
-    def do_DELE(self, number: bytes) -> "Deferred[None]":
+    def do_DELE(self, number: bytes) -> "Deferred[None] | None":
         """
         Mark a message as deleted; QUIT removes it.
         """
@@ -162,7 +162,7 @@ class ExtendedRETRMixin(ListingMixin):
             raise NoSuchMessage from None
         self.successResponse()
 
-    def do_RSET(self) -> "Deferred[None]":
+    def do_RSET(self) -> "Deferred[None] | None":
         """
         Take all marks of deletion back.
         """
@@ -181,7 +181,7 @@ class ExtendedRETRMixin(ListingMixin):
 
     # UPDATE
 
-    def do_QUIT(self) -> "Deferred[None]":
+    def do_QUIT(self) -> "Deferred[None] | None":
         """
         Remove what is marked as deleted, and end the session (RFC 1939, section 6).
         """

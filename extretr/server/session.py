@@ -15,10 +15,10 @@ from twisted.logger import Logger
 from twisted.mail import pop3
 from twisted.python.failure import Failure
 
+from extretr.coroutines import go_on
 from extretr.errors import Refusal
 from extretr.interfaces import ISeekableMailbox
 from extretr.mailbox import SeekableMailbox
-from extretr.server.coroutines import started
 from extretr.server.handlers import takes
 from extretr.server.liveness import ProtocolSession
 from extretr.server.metered import MeteredMixin
@@ -155,13 +155,21 @@ class SessionMixin(MeteredMixin):
             self._log.failure("a command failed unexpectedly", failure=reason)
             self.failResponse(SERVER_ERROR)
 
-    def _run(self, command: "Coroutine[Any, Any, Any]") -> "Deferred[None]":
+    def _run(self, command: "Coroutine[Any, Any, Any]") -> "Deferred[None] | None":
         """
         Run a command that may take time; what follows it waits until it is done.
+
+        None tells that it is done.
         """
-        done = started(command)
-        done.addErrback(self._replyTo)
-        return self._hold(done)
+        try:
+            waits_for = command.send(None)
+        except StopIteration:
+            return None
+        except Exception:
+            self._replyTo(Failure())
+            return None
+        done = Deferred.fromCoroutine(go_on(command, waits_for))
+        return self._hold(done.addErrback(self._replyTo))
 
     def _hold(self, done: "Deferred[Any]") -> "Deferred[Any]":
         """

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from extretr.coroutines import started
 from extretr.errors import MessageChanged, StoreUnavailable
 from extretr.interfaces import ISession, IStore
 from extretr.offsets import Measured
@@ -209,7 +210,7 @@ class MaildirStore:
         """
         Open a user's maildrop: see `IStore`.
         """
-        return Deferred.fromCoroutine(self._open(user, session))
+        return started(self._open(user, session))
 
     async def _open(self, user: bytes, session: ISession | None) -> Maildrop:
         maildir = self._template.expand(user)

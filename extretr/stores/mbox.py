@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from extretr.coroutines import started
 from extretr.errors import Refusal, StoreUnavailable
 from extretr.interfaces import ISession, IStore
 from extretr.stores.held import Held
@@ -91,7 +92,7 @@ class MboxStore:
         """
         Open a user's maildrop: see `IStore`.
         """
-        return Deferred.fromCoroutine(self._open(user, session))
+        return started(self._open(user, session))
 
     async def _open(self, user: bytes, session: ISession | None) -> Maildrop:
         path = os.path.abspath(self._template.expand(user))

@@ -18,6 +18,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.mail.interfaces import IMailboxPOP3
 from zope.interface import implementer
 
+from extretr.coroutines import started
 from extretr.server import lines
 from extretr.server.braking import stand_in
 from extretr.server.credentials import IBearerToken
@@ -418,13 +419,13 @@ class UserTests(BrakesTestCase):
         What was counted after all is taken back where nobody waits for it.
         """
         answer, undone = Deferred(), []
-        asked = counted(lambda: answer, lambda: undone.append(True))
+        asked = started(counted(answer, lambda: undone.append(True)))
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
         answer.callback("")
         self.assertEqual(undone, [True])
         answer, undone = Deferred(), []
-        asked = counted(lambda: answer, lambda: undone.append(True))
+        asked = started(counted(answer, lambda: undone.append(True)))
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
         answer.callback("some limit")

@@ -22,11 +22,11 @@ def started(coroutine: "Coroutine[Any, Any, Any]") -> "Deferred[Any]":
         return succeed(end.value)
     except BaseException:
         return fail()
-    return Deferred.fromCoroutine(_go_on(coroutine, waits_for))
+    return Deferred.fromCoroutine(go_on(coroutine, waits_for))
 
 
 @types.coroutine
-def _go_on(
+def go_on(
     coroutine: "Coroutine[Any, Any, Any]", waits_for: Any
 ) -> Generator[Any, Any, Any]:
     """

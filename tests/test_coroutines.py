@@ -1,11 +1,11 @@
 """
-`extretr.server.coroutines`: like Deferred.fromCoroutine.
+`extretr.coroutines`: like Deferred.fromCoroutine.
 """
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.server.coroutines import started
+from extretr.coroutines import started
 
 
 class StartedTests(SynchronousTestCase):
