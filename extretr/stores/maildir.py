@@ -10,6 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -23,6 +24,7 @@ from extretr.offsets import Measured
 from extretr.stores.columns import Block
 from extretr.stores.descriptor import OPEN, StoredFile, read_whole
 from extretr.stores.entries import Entry
+from extretr.stores.folders import sync_folder
 from extretr.stores.index import Index
 from extretr.stores.index_blocks import BLOCKS_A_STEP
 from extretr.stores.lock import lock_in
@@ -147,7 +149,8 @@ class MaildirMaildrop(Maildrop):
 
     def _sync(self) -> None:
         for folder in FOLDERS:
-            _sync_folder(os.path.join(self._maildir, folder))
+            with suppress(FileNotFoundError):
+                sync_folder(os.path.join(self._maildir, folder))
 
     def _remove(self, entry: Any) -> None:
         try:
@@ -245,14 +248,3 @@ class MaildirStore:
             raise
         entries = MaildirEntries(maildir, blocks)
         return MaildirMaildrop(maildir, entries, index, held, self._cooperate)
-
-
-def _sync_folder(path: bytes) -> None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

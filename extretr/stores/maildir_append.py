@@ -33,8 +33,8 @@ from extretr.stores.appending import (
     shown,
     whole,
 )
+from extretr.stores.folders import sync_folder
 from extretr.stores.line_ends import LineEnds
-from extretr.stores.mbox_copy import sync_folder
 
 FOLDERS = (b"new", b"cur", b"tmp")
 

@@ -26,7 +26,8 @@ from extretr.stores.appending import (
     TargetBusy,
     shown,
 )
-from extretr.stores.mbox_copy import read_at, sync_folder, write_at
+from extretr.stores.folders import sync_folder
+from extretr.stores.mbox_copy import read_at, write_at
 from extretr.stores.mbox_intent import CONTEXT, HEAD, Append, Settling
 from extretr.stores.mbox_lock import OPEN_FLAGS, LockedMailbox, MailboxLocks
 from extretr.stores.mbox_text import MboxText, from_line_of, opening

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
+from extretr.stores.folders import sync_folder
+
 #: Octets read and written in one step.
 STEP = 256 * 1024
 
@@ -231,14 +233,3 @@ def write_at(descriptor: int, octets: bytes, place: int) -> None:
         written = os.pwrite(descriptor, view, place)
         view = view[written:]
         place += written
-
-
-def sync_folder(path: bytes) -> None:
-    """
-    Make what was renamed or removed in a folder last.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

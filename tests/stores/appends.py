@@ -7,6 +7,7 @@ import os
 from twisted.internet.defer import Deferred
 
 from extretr.stores import (
+    folders,
     maildir_append,
     mbox_append,
     mbox_copy,
@@ -73,7 +74,7 @@ def with_os(fake, action):
     """
     Run *action* with another `os` in the modules that put messages away.
     """
-    modules = (maildir_append, mbox_append, mbox_copy, mbox_intent)
+    modules = (folders, maildir_append, mbox_append, mbox_copy, mbox_intent)
     for module in modules:
         module.os = fake
     try:

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.stores import mbox_copy, mbox_rewrite
+from extretr.stores import folders, mbox_copy, mbox_rewrite
 from extretr.stores.mbox import MboxStore, folder_name
 from extretr.stores.paths import PathTemplate
 
@@ -214,7 +214,7 @@ def with_os(case, fake, action):
     """
     Run *action* with another `os` in the modules that change files.
     """
-    modules = (mbox_copy, mbox_rewrite)
+    modules = (folders, mbox_copy, mbox_rewrite)
     for module in modules:
         module.os = fake
     try:
