@@ -20,6 +20,8 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from extretr.server.log_lines import text_of
+
 #: What of an event of Twisted's older log says nothing more.
 _OLD = frozenset({"isError", "message", "system", "time", "format", "printed"})
 
@@ -48,11 +50,12 @@ def json_line(event: LogEvent) -> str:
     old = "isError" in event
     level = event.get("log_level", LogLevel.info)
     when = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
+    text = text_of(event)
     line: dict[str, Any] = {
         "time": when.isoformat(timespec="milliseconds"),
         "level": getattr(level, "name", str(level)),
         "namespace": event.get("log_namespace"),
-        "text": formatEvent(event),
+        "text": formatEvent(event) if text is None else text,
     }
     for name, value in event.items():
         if name in line or name.startswith("log_") or (old and name in _OLD):

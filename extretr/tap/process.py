@@ -13,6 +13,7 @@ from twisted.application.service import MultiService
 
 from extretr.server.graceful import GracefulStop
 from extretr.server.lean import lean
+from extretr.server.log_lines import quicken
 from extretr.server.reloading import Reloads
 from extretr.server.signals import Signals
 from extretr.server.systemd import Notifier
@@ -84,6 +85,8 @@ class Process:
 
     def _add(self, service: MultiService, sessions: "set[Any]", reload: Any) -> None:
         lean(self.reactor)
+        # twistd begins its log later.
+        self.reactor.callWhenRunning(quicken)
         self.reactor.callWhenRunning(freeze)
         graceful = GracefulStop(self.reactor, sessions, self.stop_after)
         self.reload = reload

@@ -10,6 +10,7 @@ from twisted.application.service import IService
 from twisted.internet.testing import MemoryReactorClock
 
 from extretr.server.graceful import GracefulStop
+from extretr.server.log_lines import quicken
 from extretr.server.proxied import ProxiedFactory
 from extretr.server.service import Listener
 from extretr.server.workers import Workers
@@ -141,6 +142,14 @@ class ProcessTests(_TapTestCase):
         os.unlink(self.users)
         leaving = self.assertRaises(SystemExit, self.service, "--workers", "2")
         self.assertIn("--users", leaving.code)
+
+    def test_log(self):
+        """
+        The lines of the log, once it is begun, are made for less.
+        """
+        self.service()
+        hooks = [function for function, *_ in self.reactor.whenRunningHooks]
+        self.assertIn(quicken, hooks)
 
     def test_preload(self):
         """
