@@ -7,16 +7,19 @@ is logged, does not look at it.
 
 A client on the same core, or a proxy, often runs as soon as it is sent something, and
 has asked for the next message before the server is back from sending this one.  To read
-on from such a one at once spares a turn.
+on from such a one at once spares a turn.  So does to close a session's connection as
+soon as what it was read for is done.
 """
 
 import select
 from time import monotonic
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from extretr.server.output import Output
+from extretr.server.output import Output, handling
 
 _log = Logger()
 
@@ -24,7 +27,9 @@ _log = Logger()
 _READABLE = getattr(select, "EPOLLIN", 1)
 
 #: What a turn is made of; none of it is public.
-_NAMES = ("_doReadOrWrite", "_poller", "_reads", "_selectables")
+_NAMES = ("_doReadOrWrite", "_poller", "_reads", "_selectables", "_writes")
+
+_DONE = Failure(ConnectionDone())
 
 #: Seconds of a turn in which peers may be read on from: many that are quick keep the
 #: others no longer than one of them.
@@ -43,6 +48,7 @@ class Turns:
         self._poll = reactor._poller.poll
         self._selectables = reactor._selectables
         self._reads = reactor._reads
+        self._writes = reactor._writes
         self._act = reactor._doReadOrWrite
 
     def turn(self, timeout: float | None) -> None:
@@ -58,13 +64,42 @@ class Turns:
                 # What came before it has closed it.
                 continue
             try:
-                self._act(selectable, descriptor, event)
                 if event == _READABLE:
-                    self._readOn(selectable, descriptor, until)
+                    self._read(selectable, descriptor, until)
+                else:
+                    self._act(selectable, descriptor, event)
             except KeyboardInterrupt:
                 raise
             except BaseException:
                 _log.failure("what a socket was ready for could not be done")
+
+    def _read(self, selectable: Any, descriptor: int, until: float) -> None:
+        """
+        Read from a socket, and do what was put off until that is done.
+        """
+        handling.transport = selectable
+        try:
+            self._act(selectable, descriptor, _READABLE)
+            self._readOn(selectable, descriptor, until)
+        finally:
+            ends, stays = handling.ends, handling.stays
+            handling.transport = handling.stays = None
+            handling.ends = False
+        if ends and selectable.connected:
+            self._end(selectable, descriptor)
+        if stays is not None and selectable.connected:
+            stays()
+
+    def _end(self, transport: Any, descriptor: int) -> None:
+        """
+        Close a connection on which all is sent.
+        """
+        if descriptor in self._reads and descriptor not in self._writes:
+            transport.connectionLost(_DONE)
+        else:
+            # It was written to afterwards, or is being closed in another way.
+            transport.disconnecting = False
+            transport.loseConnection()
 
     def _readOn(self, selectable: Any, descriptor: int, until: float) -> None:
         """
@@ -79,7 +114,8 @@ class Turns:
         more = False
         # Whoever is closed, or shall not be read from for now, is not among them.
         while (
-            monotonic() < until
+            not handling.ends
+            and monotonic() < until
             and descriptor in self._reads
             and self._selectables.get(descriptor) is selectable
         ):

@@ -11,7 +11,8 @@ of a subclass that knows nothing of it: the order of octets never changes.
 """
 
 import os
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet import tcp
@@ -25,6 +26,29 @@ CORK_LIMIT = 64 * 1024
 
 #: None on systems that do not have it.
 _sendfile = getattr(os, "sendfile", None)
+
+#: That more follows at once, for which the kernel may wait; on Linux.
+_MORE = getattr(socket, "MSG_MORE", 0)
+
+
+class Handling:
+    """
+    What the reactor is at, where its turns tell it (see `extretr.server.lean`).
+    """
+
+    __slots__ = ("ends", "stays", "transport")
+
+    def __init__(self) -> None:
+        #: The transport whose socket is being read from, None for any other work.
+        self.transport: Any = None
+        #: Whether it is closed as soon as that is done.
+        self.ends = False
+        #: What is called then, unless it is closed by then.
+        self.stays: Callable[[], object] | None = None
+
+
+#: There is one reactor in a process.
+handling = Handling()
 
 
 class Output:
@@ -73,6 +97,13 @@ class Output:
     @property
     def __providedBy__(self) -> Any:
         return providedBy(self.original)
+
+    @property
+    def isHandled(self) -> bool:
+        """
+        Whether all this is done since the peer has sent something, or has hung up.
+        """
+        return handling.transport is self.original
 
     @property
     def disconnecting(self) -> bool:
@@ -162,17 +193,17 @@ class Output:
         """
         self._letOut(None)
 
-    def flush(self) -> None:
+    def flush(self, flags: int = 0) -> None:
         """
         Let out what was gathered so far; the cork stays as it is.
         """
         if self._held:
-            self._letOut([])
+            self._letOut([], flags)
 
-    def _letOut(self, then: list[bytes] | None) -> None:
+    def _letOut(self, then: list[bytes] | None, flags: int = 0) -> None:
         held, self._held, self._held_octets = self._held, then, 0
         if held:
-            self._send(held[0] if len(held) == 1 else b"".join(held))
+            self._send(held[0] if len(held) == 1 else b"".join(held), flags)
 
     def isClogged(self) -> bool:
         """
@@ -186,7 +217,7 @@ class Output:
         """
         self.waiting = 0
 
-    def _send(self, data: bytes) -> bool:
+    def _send(self, data: bytes, flags: int = 0) -> bool:
         if _sends_at_once(self.original):
             self.waiting = 0
             if not data:
@@ -194,7 +225,7 @@ class Output:
             if self._plain:
                 try:
                     # What the transport does itself, less four calls.
-                    sent = self.original.socket.send(data)
+                    sent = self.original.socket.send(data, flags)
                 except OSError:
                     # Either the socket is full, or the connection is lost.
                     sent = 0
@@ -222,9 +253,24 @@ class Output:
     def loseConnection(self, *arguments: Any) -> None:
         """
         Close the connection behind what was written before.
+
+        Twisted's transports are asked by way of the reactor whether they can be written
+        to before they close, in another turn.
         """
+        transport = self.original
+        if (
+            self.isHandled
+            and self._plain
+            and transport.producer is None
+            and _sends_at_once(transport)
+        ):
+            # What is sent last leaves with the end of the connection behind it.
+            self.flush(_MORE)
+            if _sends_at_once(transport):
+                transport.disconnecting = handling.ends = True
+                return
         self.flush()
-        self.original.loseConnection(*arguments)
+        transport.loseConnection(*arguments)
 
     def startTLS(self, *arguments: Any) -> Any:
         """

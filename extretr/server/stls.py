@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.interfaces import ISSLTransport
 from twisted.mail import pop3
 
+from extretr.server.output import handling
 from extretr.server.session import SessionMixin
 
 
@@ -129,9 +130,16 @@ class StartTLSMixin(SessionMixin):
 
     def _finish(self, ending: str) -> None:
         if not self._over:
-            self._acknowledged = self._acknowledgedNow()
-            self.setTimeout(self.closeTimeOut)
+            if self.transport.isHandled:
+                # Most are closed by then.
+                handling.stays = self._awaitEnd
+            else:
+                self._awaitEnd()
         super()._finish(ending)
+
+    def _awaitEnd(self) -> None:
+        self._acknowledged = self._acknowledgedNow()
+        self.setTimeout(self.closeTimeOut)
 
     def _awaitHandshake(self) -> None:
         self._handshake = self.callLater(  # type: ignore[attr-defined]
