@@ -27,8 +27,9 @@ _TCP_INFO = struct.Struct("=52xII60xQ")
 #: how many may fail before the kernel gives the connection up.
 #:
 #: Rarely, since some links are paid by the octet; and in all longer than the 600
-#: seconds after which a silent client is logged out anyway.
-RELAXED = (120, 60, 10)
+#: seconds after which a silent client is logged out anyway.  The odd 61 is nobody
+#: else's: a socket that has it has all that `prepare` sets.
+RELAXED = (120, 61, 10)
 
 #: While a login waits for a sign of life.  The kernel must not end a session that the
 #: lock would have let live: the longest wait is 60 seconds.
@@ -82,11 +83,17 @@ class TransportSession:
         #: When a login began to wait for a sign of life.
         self._challenged: float | None = None
 
-    def start(self) -> None:
+    def start(self) -> bool:
         """
         Have the kernel probe a silent connection now and then.
+
+        Returns:
+            Whether the socket was prepared, by what it was accepted from.
         """
+        if _is_prepared(self._socket):
+            return True
         self._probe(*RELAXED)
+        return False
 
     def received(self) -> None:
         """
@@ -222,6 +229,42 @@ class ProtocolSession(TransportSession):
 
 def _nothing() -> None:
     pass
+
+
+def prepare(listening: socket.socket) -> None:
+    """
+    Set, on what listens, what the sockets that it accepts are to have from it.
+
+    Where that is not inherited sessions set it by themselves: so they do where they
+    came before this was called, or to a socket of somebody else's.
+    """
+    if listening.family not in _TCP_FAMILIES or not hasattr(socket, "TCP_KEEPIDLE"):
+        return
+    idle, interval, count = RELAXED
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            (socket.TCP_NODELAY, 1),
+            (socket.TCP_KEEPCNT, count),
+            (socket.TCP_KEEPIDLE, idle),
+            # By it the others are known, so that it comes last.
+            (socket.TCP_KEEPINTVL, interval),
+        ):
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
+    except OSError:
+        # A system that has them for connections only.
+        pass
+
+
+def _is_prepared(accepted: socket.socket | None) -> bool:
+    if accepted is None or not hasattr(socket, "TCP_KEEPIDLE"):
+        return False
+    try:
+        interval = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+    except OSError:
+        # Closed meanwhile.
+        return False
+    return interval == RELAXED[1]
 
 
 def socket_of(transport: Any) -> socket.socket | None:

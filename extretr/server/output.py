@@ -69,7 +69,12 @@ class Output:
         "written",
     )
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, prepared: bool = False) -> None:
+        """
+        Args:
+            transport: what is written to.
+            prepared: whether its socket sends at once what it is given, as it is.
+        """
         self.original = transport
         #: Octets written in all.
         self.written = 0
@@ -84,7 +89,7 @@ class Output:
         self._held: list[bytes] | None = None
         self._held_octets = 0
         self._plain = _writes_plainly(transport)
-        if hasattr(transport, "setTcpNoDelay"):
+        if not prepared and hasattr(transport, "setTcpNoDelay"):
             try:
                 transport.setTcpNoDelay(True)
             except OSError:

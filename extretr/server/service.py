@@ -3,6 +3,7 @@ Listening: a port that cannot be had is one line, and the end of the process.
 """
 
 import os
+import socket
 import sys
 from types import TracebackType
 from typing import Any
@@ -12,6 +13,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from extretr.server.liveness import prepare
 
 
 class ListenFailedError(Exception):
@@ -116,6 +119,7 @@ class Listener(Service):
 
     def _listens(self, port: Any) -> None:
         self._port = port
+        _prepare(port)
         if not self._told:
             return
         host = port.getHost()
@@ -136,6 +140,16 @@ class Listener(Service):
         # From a daemon twistd carries no more than 98 octets of this to who started
         # it, the name of the class among them: the reason comes first.
         raise ListenFailedError(f"{why}: {self._description}")
+
+
+def _prepare(port: Any) -> None:
+    """
+    Have the sockets that are accepted from a port begin as sessions want them.
+    """
+    if hasattr(port, "fileno"):
+        # Which kind of port has its socket where is not public.
+        with socket.socket(fileno=os.dup(port.fileno())) as listening:
+            prepare(listening)
 
 
 def _why(reason: Failure) -> str:

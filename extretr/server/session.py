@@ -94,10 +94,9 @@ class SessionMixin(MeteredMixin):
         """
         Take the transport, with a cork in it.
         """
-        output = Output(transport)
         self.session = ProtocolSession(transport, self._clockOf(), self)
-        self.session.start()
-        super().makeConnection(output)
+        prepared = self.session.start()
+        super().makeConnection(Output(transport, prepared))
 
     # Commands
 

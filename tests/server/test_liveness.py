@@ -15,7 +15,13 @@ from zope.interface.verify import verifyObject
 
 from extretr.interfaces import ISession
 from extretr.server import liveness
-from extretr.server.liveness import RELAXED, URGENT, TransportSession, socket_of
+from extretr.server.liveness import (
+    RELAXED,
+    URGENT,
+    TransportSession,
+    prepare,
+    socket_of,
+)
 from extretr.server.output import Output
 
 
@@ -24,8 +30,8 @@ class FakeSocket(socket.socket):
     A socket whose kernel says what a test wants, and takes note of what it is told.
     """
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
         #: Milliseconds, milliseconds, octets.
         self.data_age = 0
         self.acknowledgement_age = 0
@@ -33,17 +39,17 @@ class FakeSocket(socket.socket):
         self.length = 232
         self.told = []
 
-    def getsockopt(self, level, option, size):
-        if self.fileno() < 0:
-            return super().getsockopt(level, option, size)
-        assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO)
+    def getsockopt(self, level, option, *size):
+        if self.fileno() < 0 or option != socket.TCP_INFO:
+            return super().getsockopt(level, option, *size)
+        assert level == socket.IPPROTO_TCP
         # As linux/tcp.h lays it out: 8 octets, 24 numbers of 4, 4 numbers of 8.
         numbers = [77] * 24
         numbers[11], numbers[12] = self.data_age, self.acknowledgement_age
         whole = struct.pack(
             "=8x24I4Q", *numbers, 88, 88, self.acknowledged, 88
         ) + bytes(96)
-        return whole[: min(size, self.length)]
+        return whole[: min(*size, self.length)]
 
     def setsockopt(self, level, option, value):
         super().setsockopt(level, option, value)
@@ -319,6 +325,66 @@ class KernelTests(LivenessTestCase):
         self.peer.start()
         self.assertIn((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), self.kernel.told)
         self.assertEqual(self.kernel.probing(), RELAXED)
+
+    def test_prepared(self):
+        """
+        What a socket has from the one that it was accepted from is not set again, and
+        is what would be set.
+        """
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.create_server((host, 0), family=family) as listening:
+                prepare(listening)
+                accepted = self.accepted(listening)
+            peer = self.session(over(accepted))
+            self.assertTrue(peer.start())
+            self.assertEqual(accepted.told, [])
+            self.assertEqual(accepted.probing(), RELAXED)
+            for level, option in (
+                (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+            ):
+                self.assertNotEqual(accepted.getsockopt(level, option), 0)
+
+    def test_notPrepared(self):
+        """
+        A connection that came before, or to somebody else's socket, is told by itself.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            early = self.accepted(listening, lambda: prepare(listening))
+        for accepted in (early, self.kernel):
+            self.assertFalse(self.session(over(accepted)).start())
+            self.assertEqual(accepted.probing(), RELAXED)
+
+    def test_unprepared(self):
+        """
+        Where not all can be set on what listens, nothing is taken for set.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            kept = socket.TCP_KEEPIDLE
+            self.addCleanup(setattr, socket, "TCP_KEEPIDLE", kept)
+            socket.TCP_KEEPIDLE = 4711
+            prepare(listening)
+            socket.TCP_KEEPIDLE = kept
+            accepted = self.accepted(listening)
+        self.assertFalse(self.session(over(accepted)).start())
+        self.assertEqual(accepted.probing(), RELAXED)
+
+    def test_preparedUnix(self):
+        """
+        A UNIX socket has nothing of the kind.
+        """
+        listening = self.socket(socket.AF_UNIX)
+        prepare(listening)
+        self.assertEqual(listening.told, [])
+
+    def accepted(self, listening, meanwhile=lambda: None):
+        client = socket.create_connection(listening.getsockname()[:2])
+        self.addCleanup(client.close)
+        meanwhile()
+        accepted = FakeSocket(fileno=listening.accept()[0].detach())
+        self.addCleanup(accepted.close)
+        return accepted
 
     def test_budgets(self):
         """

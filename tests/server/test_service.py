@@ -3,6 +3,7 @@
 """
 
 import io
+import socket
 import sys
 import traceback
 
@@ -14,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from extretr.server import service
+from extretr.server.liveness import RELAXED
 from extretr.server.service import Listener, ListenFailedError
 
 
@@ -62,6 +64,17 @@ class ListenerTests(SynchronousTestCase):
         self.patch(sys, "__stderr__", self.terminal)
         self.patch(sys, "excepthook", self.fail)
         return Listener("tcp:110", self.endpoint, None)
+
+    def test_prepares(self):
+        """
+        What its port accepts begins as sessions want it; the port stays open.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = Port()
+            port.fileno = listening.fileno
+            self.listener(port).startService()
+            interval = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+            self.assertEqual(interval, RELAXED[1])
 
     def test_listens(self):
         """

@@ -272,11 +272,14 @@ class CorkTests(SynchronousTestCase):
 
     def test_noDelay(self):
         """
-        Nagle's algorithm is off: the 44 ms of a delayed acknowledgement never come.
+        Nagle's algorithm is off: the 44 ms of a delayed acknowledgement never come.  It
+        is not put off where it is already.
         """
         asked = []
         self.transport.setTcpNoDelay = asked.append
         Output(self.transport)
+        self.assertEqual(asked, [True])
+        Output(self.transport, prepared=True)
         self.assertEqual(asked, [True])
 
     def test_noSuchOption(self):
