@@ -9,11 +9,14 @@ line before it was made in the same second.
 from collections.abc import Callable
 from io import StringIO
 from math import floor
+from time import time
 from typing import Any
 
 from twisted.logger import (
     FileLogObserver,
     LogEvent,
+    Logger,
+    LogLevel,
     globalLogPublisher,
     textFileLogObserver,
 )
@@ -65,6 +68,24 @@ class Lines:
             self._start, self._since = line[: -len(end)], since
             self._namespace, self._level = namespace, level
         return line
+
+
+def tell(log: Logger, text: str, **fields: Any) -> None:
+    """
+    Log a text with its fields as ``log.info("{text}", text=text, ...)`` does.
+    """
+    log.observer(
+        {
+            **fields,
+            "text": text,
+            "log_logger": log,
+            "log_level": LogLevel.info,
+            "log_namespace": log.namespace,
+            "log_source": log.source,
+            "log_format": "{text}",
+            "log_time": time(),
+        }
+    )
 
 
 def text_of(event: LogEvent) -> str | None:

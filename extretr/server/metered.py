@@ -10,6 +10,7 @@ from twisted.mail import pop3
 from twisted.python.failure import Failure
 
 from extretr.errors import InUse, LoginTooSoon, ServerStops, TooManyLogins
+from extretr.server.log_lines import tell
 from extretr.server.meter import Meter
 from extretr.server.peers import host_of
 from extretr.server.stopping import StoppingMixin
@@ -124,10 +125,10 @@ class MeteredMixin(StoppingMixin):
             return
         user = None if self.user is None else printable(self.user).decode("ascii")
         peer = host_of(self.transport)
-        self._log.info(
+        tell(
+            self._log,
             # To have Twisted put in each field by itself takes five times as long.
-            "{text}",
-            text=f"session of {user} from {peer} ended: {self.ending};"
+            f"session of {user} from {peer} ended: {self.ending};"
             f" {sent} octets sent, {self.savedOctets} saved by resuming",
             event="session",
             user=user,

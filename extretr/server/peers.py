@@ -29,7 +29,7 @@ def network_of(peer: Any) -> str:
 
     Who has an IPv6 address has a /64 of them.  It is empty where there is no address.
     """
-    address = _address_of(peer)
+    address = _parsed(_host(peer))
     if address is None:
         return ""
     if isinstance(address, IPv6Address):
@@ -41,19 +41,24 @@ def is_local(peer: Any) -> bool:
     """
     Tell whether an address is one of this host alone: a loopback or a UNIX one.
     """
-    if isinstance(peer, UNIXAddress):
-        return True
-    address = _address_of(peer)
+    return isinstance(peer, UNIXAddress) or _is_loopback(_host(peer))
+
+
+def _host(peer: Any) -> str:
+    return str(getattr(peer, "host", ""))
+
+
+# Both are asked for several times a session, and take longer than a system call.
+
+
+@lru_cache(1000)
+def _is_loopback(host: str) -> bool:
+    address = _parsed(host)
     return address is not None and address.is_loopback
-
-
-def _address_of(peer: Any) -> IPv4Address | IPv6Address | None:
-    return _parsed(str(getattr(peer, "host", "")))
 
 
 @lru_cache(1000)
 def _parsed(host: str) -> IPv4Address | IPv6Address | None:
-    # It is asked for several times a session, and takes longer than a system call.
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

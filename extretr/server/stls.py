@@ -111,8 +111,8 @@ class StartTLSMixin(SessionMixin):
         if self._handshake is not None:
             self._handshake.cancel()
             self._handshake = None
-        if self.isUnderTLS() and not self._isHandshaken():
-            self._finish("the TLS handshake failed")
+            if not self._isHandshaken():
+                self._finish("the TLS handshake failed")
         super().connectionLost(reason)
 
     def timeoutConnection(self) -> None:
@@ -130,8 +130,8 @@ class StartTLSMixin(SessionMixin):
 
     def _finish(self, ending: str) -> None:
         if not self._over:
-            if self.transport.isHandled:
-                # Most are closed by then.
+            if getattr(self.transport, "isHandled", False):
+                # Most are closed once what they were read for is done.
                 handling.stays = self._awaitEnd
             else:
                 self._awaitEnd()

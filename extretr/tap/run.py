@@ -89,6 +89,7 @@ def serving(
     realm = BrakedRealm(MaildropRealm(store), brakes, meter)
     factory = MaildropFactory(
         Portal(realm, checkers),
+        clock=reactor,
         requireTLS=not run["allow-plaintext"],
         tls=tls,
         apop=bool(run["apop"]),

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.server.log_lines import Lines, quicken
+from extretr.server.log_lines import Lines, quicken, tell
 from extretr.server.logs import JSONLines
 
 #: When Berlin's clocks go from 3:00 back to 2:00.
@@ -218,6 +218,25 @@ class SameTests(LinesTestCase):
         self.assertGreater(len(files), 4)
         whole = b"".join(each.read_bytes() for each in files)
         self.assertEqual(whole.decode(), self.stock.getvalue())
+
+
+class TellTests(SynchronousTestCase):
+    """
+    What is told is what a logger would tell.
+    """
+
+    def test_same(self):
+        """
+        It is the same event, but for the time.
+        """
+        events = []
+        log = Logger("here", self, events.append)
+        before = time.time()
+        tell(log, "a {text}\n", user="alice", count=3)
+        log.info("{text}", text="a {text}\n", user="alice", count=3)
+        ours, stock = events
+        self.assertTrue(before <= ours.pop("log_time") <= stock.pop("log_time"))
+        self.assertEqual(ours, stock)
 
 
 class QuickenTests(SynchronousTestCase):

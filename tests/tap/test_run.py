@@ -267,6 +267,13 @@ class MakeServiceTests(TapTestCase):
             .requireTLS
         )
 
+    def test_clock(self):
+        """
+        Sessions have the clock of the reactor that they run in.
+        """
+        session = self.factory(*self.mail()).buildProtocol(None)
+        self.assertIs(session.clock, self.reactor)
+
     def test_auth(self):
         """
         Twisted's own checkers can be used instead of a users file.
