@@ -27,7 +27,14 @@ _log = Logger()
 _READABLE = getattr(select, "EPOLLIN", 1)
 
 #: What a turn is made of; none of it is public.
-_NAMES = ("_doReadOrWrite", "_poller", "_reads", "_selectables", "_writes")
+_NAMES = (
+    "_disconnectSelectable",
+    "_doReadOrWrite",
+    "_poller",
+    "_reads",
+    "_selectables",
+    "_writes",
+)
 
 _DONE = Failure(ConnectionDone())
 
@@ -50,6 +57,7 @@ class Turns:
         self._reads = reactor._reads
         self._writes = reactor._writes
         self._act = reactor._doReadOrWrite
+        self._disconnect = reactor._disconnectSelectable
 
     def turn(self, timeout: float | None) -> None:
         """
@@ -79,8 +87,9 @@ class Turns:
         """
         handling.transport = selectable
         try:
-            self._act(selectable, descriptor, _READABLE)
-            self._readOn(selectable, descriptor, until)
+            self._readOnce(selectable)
+            if not handling.ends:
+                self._readOn(selectable, descriptor, until)
         finally:
             ends, stays = handling.ends, handling.stays
             handling.transport = handling.stays = None
@@ -89,6 +98,18 @@ class Turns:
             self._end(selectable, descriptor)
         if stays is not None and selectable.connected:
             stays()
+
+    def _readOnce(self, selectable: Any) -> None:
+        """
+        Read, as the reactor does where nothing else is the matter with a socket.
+        """
+        try:
+            why = selectable.doRead()
+        except BaseException as error:
+            _log.failure("what a socket has read could not be taken")
+            why = error
+        if why:
+            self._disconnect(selectable, why, True)
 
     def _end(self, transport: Any, descriptor: int) -> None:
         """
@@ -114,13 +135,13 @@ class Turns:
         more = False
         # Whoever is closed, or shall not be read from for now, is not among them.
         while (
-            not handling.ends
-            and monotonic() < until
+            monotonic() < until
             and descriptor in self._reads
             and self._selectables.get(descriptor) is selectable
+            and not handling.ends
         ):
             heard = output.heard
-            self._act(selectable, descriptor, _READABLE)
+            self._readOnce(selectable)
             if output.heard == heard:
                 # One that is elsewhere costs a failed read in so many turns only.
                 output.misses = 0 if more else min(output.misses + 1, PATIENCE)
