@@ -8,7 +8,7 @@ line before it was made in the same second.
 
 from collections.abc import Callable
 from io import StringIO
-from math import floor
+from math import floor, inf
 from time import time
 from typing import Any
 
@@ -40,7 +40,7 @@ class Lines:
         self._start = ""
         self._namespace: Any = None
         self._level: Any = None
-        self._since = 0
+        self._since: float = -inf
 
     def __call__(self, event: LogEvent) -> str | None:
         """

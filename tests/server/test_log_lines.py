@@ -140,6 +140,12 @@ class SameTests(LinesTestCase):
         self.publisher({"log_format": "{text}", "text": "no more"})
         self.assertEqual(self.ours.getvalue(), self.stock.getvalue())
 
+    def test_first(self):
+        """
+        Nothing is known before the first line, of the first second there was either.
+        """
+        self.event(log_time=0.5, log_namespace=None, log_level=None)
+
     def test_second(self):
         """
         A time that is told as the next second's is not this one's.
