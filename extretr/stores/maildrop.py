@@ -97,7 +97,7 @@ class Maildrop(Sizing):
         Give one size or all of them, 0 for deleted, or a Deferred where it takes time.
         """
         if index is None:
-            return self._measured(self._entries.unmeasured(), self._allSizes)
+            return self._measuredAll(self._allSizes)
         self._check(index)
         if index in self._deleted:
             return 0
@@ -139,6 +139,8 @@ class Maildrop(Sizing):
             LockLost: where a later session has taken over; nothing was removed.
             NotAllDeleted: where some messages could not be removed.
         """
+        if not self._deleted:
+            return None
         indexes = sorted(self._deleted.keys() - self._gone.keys())
         if not indexes:
             return None
@@ -194,19 +196,22 @@ class Maildrop(Sizing):
         """
         Have all messages measured: see `IListableMailbox`.
         """
-        return self._measured(self._entries.unmeasured(), lambda: None)
+        return self._measuredAll(lambda: None)
 
     def hidden(self) -> Collection[int]:
         """
         Give the indexes of messages that are deleted or gone.
         """
-        return self._deleted.keys() | self._gone.keys()
+        deleted, gone = self._deleted, self._gone
+        return deleted.keys() | gone.keys() if deleted or gone else ()
 
     def total(self) -> int:
         """
         Give the octets of all messages but the hidden ones.
         """
         hidden = self.hidden()
+        if not hidden:
+            return self._entries.total()
         if len(hidden) > _MANY:
             return sum(self._allSizes())
         return self._entries.total() - sum(

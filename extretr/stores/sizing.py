@@ -4,6 +4,7 @@ How the messages of a maildrop are measured, when they are first asked for.
 
 import errno
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from twisted.logger import Logger
@@ -76,6 +77,16 @@ class Sizing:
         if entry.measured is not None or index in self._gone:
             return result(entry)
         return self._measured([index], lambda: result(self._entries.at(index)))
+
+    def _measuredAll(self, result: Callable[[], Any]) -> Any:
+        """
+        Give *result()* once all are measured: at once where they are.
+        """
+        missing = self._entries.unmeasured()
+        first = next(missing, None)
+        if first is None:
+            return result()
+        return self._measured(chain((first,), missing), result)
 
     def _measured(self, missing: Iterable[int], result: Callable[[], Any]) -> Any:
         """
