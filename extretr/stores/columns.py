@@ -9,6 +9,7 @@ and joined names, 85 octets a message or so, and is read, checked and written wh
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from extretr.errors import MessageChanged
 from extretr.offsets import Measured
@@ -111,6 +112,42 @@ class Block:
         self._check()
         self._settle()
         return self
+
+    @classmethod
+    def recalled(cls, kept: Sequence[Any]) -> "Block":
+        """
+        Make one again of what `kept` has given, which this process has kept for itself.
+        """
+        self = cls.__new__(cls)
+        (
+            self._count,
+            fixed,
+            self.bases,
+            self._flags,
+            self.unique_ids,
+            self._marks,
+            self.saved,
+            self.missing,
+            self.octets,
+        ) = kept
+        self._fixed = bytearray(fixed)
+        return self
+
+    def kept(self) -> tuple[Any, ...]:
+        """
+        Give all this, to be packed by marshal.
+        """
+        return (
+            self._count,
+            self._fixed,
+            self.bases,
+            self._flags,
+            self.unique_ids,
+            self._marks,
+            self.saved,
+            self.missing,
+            self.octets,
+        )
 
     def _settle(self) -> None:
         #: Where it is in the index, None while it is not as it is here.

@@ -14,7 +14,7 @@ off, what is read belongs together.
 import marshal
 import sqlite3
 from array import array
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from types import MappingProxyType
 from typing import Any
@@ -41,18 +41,22 @@ from extretr.stores.index_file import (
     connect,
     minding,
     opened,
+    transactions,
     whole_notes,
     write_note,
 )
 from extretr.stores.packing import pack, unpack
-from extretr.stores.recent import Recent
+from extretr.stores.recent import MOST_OF_ONE, Kept, Recent
 
 #: What is empty in most sessions, for all of them.
 NONE: Any = MappingProxyType({})
 
 #: Of all indexes of this process.  It may be behind: what is remembered of a message,
 #: or noted, says itself of what state of things it is.
-_recent = Recent()
+_recent = Recent(transactions)
+
+#: Octets of a row of a message, at least.
+_ROW = 32
 
 
 class Index:
@@ -62,8 +66,10 @@ class Index:
 
     # There are thousands of them.
     __slots__ = (
+        "_asKept",
         "_dirty",
         "_dirty_notes",
+        "_kept",
         "_lost",
         "_messages",
         "_notes",
@@ -91,6 +97,10 @@ class Index:
         self._read: list[tuple[Saved, bytes]] | None = None
         #: Whether the file is gone, and all blocks with it.
         self._lost = False
+        #: What this process keeps of the file, until all rests.
+        self._kept: Kept | None = None
+        #: Whether all is as it is kept: nobody has asked for a note since.
+        self._asKept = False
         if path is not None:
             self._load(path)
 
@@ -150,18 +160,47 @@ class Index:
             del self._messages[key]
             self._isDirty(key)
 
-    def rest(self) -> None:
+    def keep(self, listing: Callable[[], Any]) -> None:
+        """
+        Keep in memory what a store has made of all this, while the file is the same.
+
+        That is where it is little, all is saved, and there are blocks only.  From then
+        on all rests.
+
+        Args:
+            listing: gives an int, octets, and tuples and lists of these.
+        """
+        kept, path = self._kept, self._path
+        if path is None or kept is None or kept.packed is None or kept.listed:
+            return
+        if self._messages or self._dirty or self._dirty_notes:
+            return
+        listed = marshal.dumps(listing())
+        _recent.keep(path, kept, self.rest(), listed)
+        self._asKept = True
+
+    def recall(self) -> Any:
+        """
+        Give what was kept so: a copy, and None where there is none or all rests.
+        """
+        kept = self._kept
+        return marshal.loads(kept.listed) if kept and kept.listed else None
+
+    def rest(self) -> bytes:
         """
         Have the notes packed until they are asked for, which may be at the end only.
         """
+        self._kept = None
         if self._packed is None:
             self._packed = marshal.dumps((self._notes, self._dirty_notes))
             self._notes = self._dirty_notes = NONE
+        return self._packed
 
     def _wake(self) -> None:
         if self._packed is not None:
             self._notes, self._dirty_notes = marshal.loads(self._packed)
             self._packed = None
+            self._asKept = False
 
     def _isDirty(self, key: bytes) -> None:
         self._dirty = self._dirty or {}
@@ -198,6 +237,17 @@ class Index:
                         yield
         # That nobody knows which there are is not that there are none.
         return found, wanted is not None and len(found) == len(wanted)
+
+    def is_saved(self, blocks: Sequence[Encodable]) -> bool:
+        """
+        Tell whether there is nothing to save; false where it takes long to find out.
+
+        Args:
+            blocks: those that were kept, and no others.
+        """
+        if not self._asKept or self._dirty:
+            return False
+        return all(block.saved for block in blocks)
 
     def unsaved(self, blocks: Sequence[Encodable]) -> list[Encodable]:
         """
@@ -270,15 +320,27 @@ class Index:
 
     def _load(self, path: bytes) -> None:
         try:
-            loaded = _recent.get(path, lambda: self._readAll(path))
+            kept = _recent.look(path)
         except FileNotFoundError:
             return
         except OSError:
             self._log.failure("the index cannot be read")
             return
-        if loaded is not None:
-            messages, self._notes, self._read = loaded
-            self._messages = messages or NONE
+        if kept.listed:
+            self._packed, self._notes, self._dirty_notes = kept.packed, NONE, NONE
+            self._kept, self._asKept = kept, True
+            return
+        if kept.packed is not None:
+            loaded = marshal.loads(kept.packed)
+        else:
+            loaded = self._readAll(path)
+            if loaded is None:
+                return
+            if _is_little(*loaded):
+                _recent.keep(path, kept, marshal.dumps(loaded))
+        messages, self._notes, self._read = loaded
+        self._messages = messages or NONE
+        self._kept = kept
 
     def _readAll(self, path: bytes) -> Any:
         """
@@ -334,3 +396,11 @@ class Index:
     def _clean(self) -> None:
         self._dirty = NONE
         self._dirty_notes.clear()
+
+
+def _is_little(messages: Any, notes: Any, blocks: Any) -> bool:
+    """
+    Tell whether it may be so little that it is kept: else to pack it is for nothing.
+    """
+    octets = sum(len(octets) for _, octets in blocks or ())
+    return len(messages) * _ROW + octets <= MOST_OF_ONE

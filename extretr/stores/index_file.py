@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from extretr.stores.descriptor import OPEN
 from extretr.stores.index_blocks import BLOCKS
 
 _log = Logger()
@@ -25,6 +26,9 @@ PATIENCE = 0.1
 
 #: What SQLite would carry out first, and none of ours: see `connect`.
 _JOURNAL = b"-journal"
+
+#: Where an SQLite file counts its transactions, in four octets.
+_COUNTER = 24
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages
@@ -101,6 +105,25 @@ def opened(path: bytes) -> sqlite3.Connection:
     if not ours or os.path.lexists(path + _JOURNAL):
         raise sqlite3.DatabaseError("not ours")
     return sqlite3.connect(os.fsdecode(path), timeout=PATIENCE)
+
+
+def transactions(path: bytes) -> bytes:
+    """
+    Give the number of transactions that have changed the file; nothing where it has no
+    such number.
+
+    No connection to the file may be open: POSIX would have it lose its lock.
+    """
+    try:
+        descriptor = os.open(path, OPEN)
+    except OSError:
+        return b""
+    try:
+        return os.pread(descriptor, 4, _COUNTER)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def connect(path: bytes) -> sqlite3.Connection:

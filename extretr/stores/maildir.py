@@ -9,7 +9,7 @@ its size (``,S=`` and ``,W=``) is never trusted.
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +21,6 @@ from extretr.coroutines import started
 from extretr.errors import MessageChanged, StoreUnavailable
 from extretr.interfaces import ISession, IStore
 from extretr.offsets import Measured
-from extretr.stores.columns import Block
 from extretr.stores.descriptor import OPEN, StoredFile, read_whole
 from extretr.stores.entries import Entry
 from extretr.stores.folders import sync_folder
@@ -29,7 +28,7 @@ from extretr.stores.index import Index
 from extretr.stores.index_blocks import BLOCKS_A_STEP
 from extretr.stores.lock import lock_in
 from extretr.stores.maildir_entries import FOLDERS, MaildirEntries
-from extretr.stores.maildir_listing import Listing, distrust
+from extretr.stores.maildir_listing import Listing, distrust, recalled
 from extretr.stores.maildir_scan import signature_of
 from extretr.stores.maildrop import (
     ON_THE_SPOT,
@@ -55,10 +54,6 @@ class MaildirMaildrop(Maildrop):
     def __init__(self, maildir: bytes, entries: MaildirEntries, *rest: Any) -> None:
         super().__init__(entries, *rest)
         self._maildir = maildir
-
-    @property
-    def _blocks(self) -> Sequence[Block]:
-        return self._entries.blocks
 
     def _openEntry(self, entry: Any) -> tuple[StoredFile, Callable[[], bool]]:
         descriptor = self._descriptorOf(entry)
@@ -132,11 +127,12 @@ class MaildirMaildrop(Maildrop):
         distrust(self._index)
 
     def _saving(self) -> Iterator[None]:
-        return self._index.saving(self._blocks)
+        blocks = self._entries.blocks
+        return iter(()) if self._index.is_saved(blocks) else self._index.saving(blocks)
 
     def _measuring(self, indexes: Iterable[int]) -> Iterator[None]:
         yield from super()._measuring(indexes)
-        if len(self._index.unsaved(self._blocks)) > BLOCKS_A_STEP:
+        if len(self._index.unsaved(self._entries.blocks)) > BLOCKS_A_STEP:
             # The end of the session must not take long.
             yield from self._saving()
 
@@ -235,9 +231,11 @@ class MaildirStore:
         lock = lock_in(state, self._clock, self._takeover_after)
         held = await lock.acquire(session)
         try:
-            index = Index(os.path.join(state, b"index"))
-            listing = Listing(maildir, index, self._unique_ids, self._wall)
-            blocks = tuple(await run(self._cooperate, listing.steps()))
+            index = Index(b"%b/index" % state)
+            blocks = recalled(maildir, index, self._unique_ids, self._wall)
+            if blocks is None:
+                listing = Listing(maildir, index, self._unique_ids, self._wall)
+                blocks = tuple(await run(self._cooperate, listing.steps()))
             index.rest()
         except OSError:
             held.release()

@@ -13,6 +13,7 @@ import stat
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from extretr.stores.columns import CAPACITY, Block
 from extretr.stores.index import Index
@@ -29,7 +30,7 @@ from extretr.stores.maildir_scan import (
     scanning,
     signature_of,
 )
-from extretr.stores.naming import Naming
+from extretr.stores.naming import NAMING, Naming, source_of
 from extretr.stores.rows import Row, kind_of, marks_of
 from extretr.stores.settled import is_settled
 
@@ -42,6 +43,9 @@ _FOLDERS = b"maildir folders"
 
 #: mtime and ctime in nanoseconds, inode.
 _STATE = struct.Struct("<qqQ")
+
+#: Those of both folders.
+_STATES = struct.Struct("<qqQqqQ")
 
 #: What no folder's times are.
 _UNSETTLED = -1
@@ -59,6 +63,29 @@ def distrust(index: Index) -> None:
     Let the next listing trust no name.
     """
     index.set_note(_FOLDERS, b"")
+
+
+def recalled(
+    maildir: bytes, index: Index, unique_ids: str, wall: Callable[[], float]
+) -> Sequence[Block] | None:
+    """
+    Give the messages where nothing has changed since this process listed them last.
+
+    None where they have to be listed.  The index is the same that was found to be whole
+    then.
+    """
+    listed = index.recall()
+    if listed is None:
+        return None
+    states, source, blocks = listed
+    new, cur = FOLDERS
+    if states != _STATES.pack(
+        *_state(b"%b/%b" % (maildir, new)), *_state(b"%b/%b" % (maildir, cur))
+    ):
+        return None
+    if not source or source != source_of(maildir, unique_ids, wall()):
+        return None
+    return _unpacked(blocks)
 
 
 class Listing:
@@ -130,9 +157,22 @@ class Listing:
         self._note(states)
         yield from self._naming.steps(blocks, different, now)
         self._index.keep_only(())
+        if not different and all(block.saved for block in blocks):
+            self._keep(blocks)
         return blocks
 
+    def _keep(self, blocks: Iterable[Block]) -> None:
+        """
+        Keep what the index holds, which was found to be right, for `recalled`.
+        """
+        index = self._index
+        states, source = (index.note(name) or b"" for name in (_FOLDERS, NAMING))
+        index.keep(lambda: (states, source, [block.kept() for block in blocks]))
+
     def _load(self) -> Generator[None, None, tuple[list[Block], bool]]:
+        listed = self._index.recall()
+        if listed is not None:
+            return _unpacked(listed[-1]), True
         saved, whole = yield from self._index.blocks()
         blocks: list[Block] = []
         last = (-1, b"")
@@ -319,6 +359,10 @@ def _packing(rows: Sequence[Row], blocks: list[Block]) -> Iterator[None]:
         blocks.append(Block(rows[begin:end]))
         if end - begin > STEP:
             yield
+
+
+def _unpacked(blocks: Iterable[Any]) -> list[Block]:
+    return [Block.recalled(block) for block in blocks]
 
 
 def _state(path: bytes) -> State:

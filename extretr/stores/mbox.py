@@ -151,6 +151,7 @@ class MboxStore:
             entries = await run(self._cooperate, known)
         if entries is None:
             entries, status = await self._read(path, index, copy)
+        index.rest()
         return MboxMaildrop(
             path,
             status,

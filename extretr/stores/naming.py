@@ -13,13 +13,40 @@ from extretr.stores.settled import is_settled
 from extretr.stores.unique_ids import UNIQUE_IDS, assign
 
 #: The note that tells by what the unique-ids were given.
-_NAMING = b"maildir unique-ids"
+NAMING = b"maildir unique-ids"
 
 #: Octets that all share.
 _SCHEMES = {scheme: scheme.encode("ascii") for scheme in UNIQUE_IDS}
 
 #: Lines of another server's list that are read in one step.
 _STEP = 500
+
+
+def source_of(maildir: bytes, scheme: str, now: float) -> bytes:
+    """
+    Tell what the unique-ids of a Maildir are given by.
+
+    Args:
+        maildir: the Maildir.
+        scheme: a key of `UNIQUE_IDS`.
+        now: see `extretr.stores.settled`.
+
+    Returns:
+        The same only where the unique-ids of the same messages are; empty where that
+        may be another soon.
+    """
+    name = _SCHEMES[scheme]
+    source = UNIQUE_IDS[scheme][1]
+    if not source:
+        return name
+    try:
+        status = os.stat(os.path.join(maildir, source))
+    except OSError:
+        return b""
+    times = status.st_mtime_ns, status.st_ctime_ns
+    if not is_settled(*times, now):
+        return b""
+    return b"%b %d %d %d %d" % (name, *times, status.st_size, status.st_ino)
 
 
 class Naming:
@@ -50,28 +77,12 @@ class Naming:
             changed: whether these are others than the last time.
             now: see `extretr.stores.settled`.
         """
-        source = self._source(now)
-        if not changed and source and source == self._index.note(_NAMING):
+        source = source_of(self._maildir, self._scheme, now)
+        if not changed and source and source == self._index.note(NAMING):
             return
         if self._list or not (yield from self._plain(blocks)):
             yield from self._assign(blocks)
-        self._index.set_note(_NAMING, source)
-
-    def _source(self, now: float) -> bytes:
-        """
-        Tell what the unique-ids are given by; empty where that may be another soon.
-        """
-        scheme = _SCHEMES[self._scheme]
-        if not self._list:
-            return scheme
-        try:
-            status = os.stat(os.path.join(self._maildir, self._list))
-        except OSError:
-            return b""
-        times = status.st_mtime_ns, status.st_ctime_ns
-        if not is_settled(*times, now):
-            return b""
-        return b"%b %d %d %d %d" % (scheme, *times, status.st_size, status.st_ino)
+        self._index.set_note(NAMING, source)
 
     def _plain(self, blocks: Sequence[Block]) -> Generator[None, None, bool]:
         """

@@ -2,6 +2,7 @@
 `extretr.stores.columns`: blocks of messages.
 """
 
+import marshal
 from array import array
 
 from hypothesis import given, settings
@@ -62,7 +63,8 @@ class BlockTests(SynchronousTestCase):
         """
         wanted = [row for row, _ in made]
         block = Block(wanted)
-        for one in (block, Block.decode(block.encode())):
+        kept = marshal.loads(marshal.dumps(block.kept()))
+        for one in (block, Block.decode(block.encode()), Block.recalled(kept)):
             self.assertEqual(list(one.rows()), wanted)
             self.assertEqual(len(one), len(wanted))
             self.assertEqual(one.names(), [row.base for row in wanted])

@@ -14,8 +14,12 @@ from contextlib import closing
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.offsets import EMPTY, Measured
+from extretr.stores import index as module
+from extretr.stores import recent
 from extretr.stores.index import Index
 from extretr.stores.index_blocks import BLOCKS_A_STEP
+from extretr.stores.index_file import transactions
+from extretr.stores.recent import Recent
 from tests.interop.running import ROOT, environment
 from tests.test_offsets import measure
 
@@ -57,11 +61,11 @@ class BlockTests(SynchronousTestCase):
     def setUp(self):
         self.path = os.fsencode(os.path.abspath(self.mktemp()))
 
-    def blocks(self, count):
-        return [FakeBlock(b"%d" % number * 3000) for number in range(count)]
+    def blocks(self, count, length=3000):
+        return [FakeBlock(b"%d" % number * length) for number in range(count)]
 
-    def saved(self, count):
-        blocks = self.blocks(count)
+    def saved(self, count, length=3000):
+        blocks = self.blocks(count, length)
         index = Index(self.path)
         result(index.saving(blocks))
         return index, blocks
@@ -197,6 +201,138 @@ class BlockTests(SynchronousTestCase):
         result(index.saving(blocks[5:]))
         self.assertEqual(self.read(), ([block.octets for block in blocks[5:]], True))
         self.assertEqual(self.rows(), 15)
+
+    def kept(self):
+        """
+        Have an index of some blocks kept in memory.
+        """
+        _, blocks = self.saved(3, 9)
+        index = Index(self.path)
+        result(index.blocks())
+        index.keep(lambda: [1, b"listed", (b"blocks",)])
+        return index, blocks
+
+    def test_kept(self):
+        """
+        What was made of an index is kept with it, and each gets a copy.
+        """
+        index, _ = self.kept()
+        self.assertIsNone(index.recall())
+        for _ in range(2):
+            index = Index(self.path)
+            listed = index.recall()
+            self.assertEqual(listed, [1, b"listed", (b"blocks",)])
+            listed.clear()
+            index.rest()
+            self.assertIsNone(index.recall())
+
+    def test_keptSaves(self):
+        """
+        Where all is as it was kept there is nothing to save; where a block, a message
+        or a note has changed there is.
+        """
+        index, blocks = self.kept()
+        self.assertTrue(index.is_saved(blocks))
+        index = Index(self.path)
+        self.assertTrue(index.is_saved(blocks))
+        blocks[1].octets, blocks[1].saved = b"other", None
+        self.assertFalse(index.is_saved(blocks))
+        result(index.saving(blocks))
+        self.assertEqual(self.read(), ([block.octets for block in blocks], True))
+        for change in (
+            lambda index: index.set_note(b"note", b"new"),
+            lambda index: index.remember(b"k", b"s", MEASURED),
+            lambda index: index.forget(b"k"),
+        ):
+            self.kept()
+            index = Index(self.path)
+            change(index)
+            self.assertFalse(index.is_saved(()))
+            index.save()
+        index = Index(self.path)
+        self.assertFalse(index.is_saved(()))
+
+    def test_keptNotes(self):
+        """
+        One session does not see what another has noted and not saved.
+        """
+        self.kept()
+        first = Index(self.path)
+        first.set_note(b"note", b"first")
+        second = Index(self.path)
+        self.assertIsNotNone(second.recall())
+        self.assertIsNone(second.note(b"note"))
+        self.assertEqual(first.note(b"note"), b"first")
+
+    def test_notKept(self):
+        """
+        What is yet to be saved, or has rows of messages, is not kept; nor is much.
+        """
+
+        def note(index):
+            index.set_note(b"other", b"new")
+
+        def remember(index):
+            index.remember(b"k", b"s", MEASURED)
+
+        def saved(index):
+            remember(index)
+            index.save()
+
+        for change in (note, remember, saved):
+            self.saved(3, 9)
+            index = Index(self.path)
+            change(index)
+            index.keep(lambda: 1)
+            self.assertIsNone(Index(self.path).recall())
+        os.unlink(self.path)
+        self.saved(3)
+        Index(self.path).keep(self.fail)
+        os.unlink(self.path)
+        index = Index(self.path)
+        index.keep(self.fail)
+        Index(None).keep(self.fail)
+
+    def test_changedByAnother(self):
+        """
+        What another process has changed is read again, also where file and times look
+        the same: by SQLite's count of transactions.
+        """
+        self.patch(recent, "state_of", lambda status: (1, 2, 3, 4, 5))
+        index, _ = self.kept()
+        script = (
+            "import sys; from extretr.stores.index import Index;"
+            "index = Index(sys.argv[1].encode());"
+            "index.set_note(b'note', sys.argv[2].encode()); index.save()"
+        )
+        for value in ("one", "two"):
+            self.assertIsNotNone(Index(self.path).note(b"blocks"))
+            subprocess.run(
+                [sys.executable, "-c", script, os.fsdecode(self.path), value],
+                env=environment(),
+                cwd=ROOT,
+                check=True,
+            )
+            index = Index(self.path)
+            self.assertIsNone(index.recall())
+            self.assertEqual(index.note(b"note"), value.encode())
+
+    def test_readOnce(self):
+        """
+        An index that was just written is read once, not at each login.
+        """
+        self.saved(3, 9)
+        reads = []
+        original = Index._readAll
+
+        def reading(index, path):
+            reads.append(path)
+            return original(index, path)
+
+        self.patch(Index, "_readAll", reading)
+        for _ in range(3):
+            self.assertTrue(self.read()[1])
+        self.assertEqual(reads, [self.path])
 
     def test_inSteps(self):
         """
@@ -429,6 +565,24 @@ class IndexTests(SynchronousTestCase):
         kept = [n for n in range(50) if again.remembered(b"key%d" % n, b"signature")]
         self.assertEqual(kept, [1, 2])
 
+    def test_transactions(self):
+        """
+        Each that changes the file counts; what is no such file has no count.
+        """
+        counts = []
+        index = Index(self.path)
+        for number in range(3):
+            index.set_note(b"note", b"%d" % number)
+            index.save()
+            counts.append(transactions(self.path))
+        self.assertEqual(len(set(counts)), 3)
+        self.assertEqual({len(count) for count in counts}, {4})
+        os.symlink(self.path, self.path + b".link")
+        os.mkfifo(self.path + b".pipe")
+        for path in (b".link", b".pipe", b".nothing"):
+            self.assertEqual(transactions(self.path + path), b"")
+        self.assertEqual(transactions(os.path.dirname(self.path)), b"")
+
     def test_notOurs(self):
         """
         What somebody else has laid there is not read, since that might never end: a
@@ -549,6 +703,8 @@ class IndexTests(SynchronousTestCase):
         """
         Deleted, truncated, overwritten, or of any bits flipped: never a wrong size.
         """
+        # What is damaged within a tick of the clock has to be read all the same.
+        self.patch(module, "_recent", Recent(lambda path: b""))
         self.saved()
         with open(self.path, "rb") as file:
             whole = file.read()
