@@ -245,9 +245,10 @@ class Index:
         Args:
             blocks: those that were kept, and no others.
         """
-        if not self._asKept or self._dirty:
-            return False
-        return all(block.saved for block in blocks)
+        saved = self._asKept and not self._dirty
+        for block in blocks:
+            saved = saved and block.saved is not None
+        return saved
 
     def unsaved(self, blocks: Sequence[Encodable]) -> list[Encodable]:
         """

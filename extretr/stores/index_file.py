@@ -112,7 +112,8 @@ def transactions(path: bytes) -> bytes:
     Give the number of transactions that have changed the file; nothing where it has no
     such number.
 
-    No connection to the file may be open: POSIX would have it lose its lock.
+    No connection of this process may be at work on the file: it would lose its lock, as
+    POSIX has it, when the file is closed here.
     """
     try:
         descriptor = os.open(path, OPEN)

@@ -124,7 +124,10 @@ class MaildirEntries:
         """
         Give the canonical octets of all that are measured.
         """
-        return sum(block.octets for block in self.blocks)
+        octets = 0
+        for block in self.blocks:
+            octets += block.octets
+        return octets
 
     def sizes(self, begin: int, end: int) -> Sequence[int]:
         """

@@ -13,7 +13,6 @@ import stat
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 from extretr.stores.columns import CAPACITY, Block
 from extretr.stores.index import Index
@@ -85,7 +84,7 @@ def recalled(
         return None
     if not source or source != source_of(maildir, unique_ids, wall()):
         return None
-    return _unpacked(blocks)
+    return list(map(Block.recalled, blocks))
 
 
 class Listing:
@@ -172,7 +171,7 @@ class Listing:
     def _load(self) -> Generator[None, None, tuple[list[Block], bool]]:
         listed = self._index.recall()
         if listed is not None:
-            return _unpacked(listed[-1]), True
+            return list(map(Block.recalled, listed[-1])), True
         saved, whole = yield from self._index.blocks()
         blocks: list[Block] = []
         last = (-1, b"")
@@ -359,10 +358,6 @@ def _packing(rows: Sequence[Row], blocks: list[Block]) -> Iterator[None]:
         blocks.append(Block(rows[begin:end]))
         if end - begin > STEP:
             yield
-
-
-def _unpacked(blocks: Iterable[Any]) -> list[Block]:
-    return [Block.recalled(block) for block in blocks]
 
 
 def _state(path: bytes) -> State:

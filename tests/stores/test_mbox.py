@@ -361,6 +361,16 @@ class RememberedTests(StoreCase):
         self.assertEqual(self.assertReads(False), first)
         self.assertEqual(self.assertReads(False), first)
 
+    def test_resting(self):
+        """
+        What is noted of the mailbox takes little memory while nobody asks for it.
+        """
+        for _ in range(2):
+            maildrop = self.open()
+            self.assertEqual(len(maildrop._index._notes), 0)
+            self.assertIsNone(maildrop._index._kept)
+            maildrop.close()
+
     def test_noLocks(self):
         """
         Nor does it wait for anybody's lock.
