@@ -40,7 +40,8 @@ class Waiting:
         Let somebody wait no more; who does not wait anyway is let pass.
         """
         self._due.pop(who, None)
-        self._rest()
+        if not self._due:
+            self._rest()
 
     def _wake(self) -> None:
         self._call, self._waking = None, True
@@ -56,7 +57,8 @@ class Waiting:
                 left = next(iter(self._due.values())) - now
                 pause = max(left, self._timers.pause)
                 self._call = self._clock.callLater(pause, self._wake)
-            self._rest()
+            else:
+                self._rest()
 
     def _whoseTurnItIs(self, now: float) -> list[Any]:
         turn = []
@@ -67,7 +69,7 @@ class Waiting:
         return turn
 
     def _rest(self) -> None:
-        if not self._due and not self._waking:
+        if not self._waking:
             self._timers.forget(self._clock, self.period)
             if self._call is not None:
                 self._call.cancel()
