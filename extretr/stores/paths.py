@@ -20,13 +20,17 @@ class PathTemplate:
         Take a path; %% stands for a percent sign.
 
         Raises:
-            ValueError: for any other sequence that begins with %.
+            ValueError: for any other sequence that begins with %, and for no path.
         """
+        if not path:
+            raise ValueError("a path is empty")
+        self._needsDomain = False
         for sequence in _SEQUENCE.finditer(path):
             if sequence[1] not in (b"u", b"n", b"d", b"%"):
                 name = sequence[0].decode("utf-8", "replace")
                 raise ValueError(f"{name} is none of %u, %n, %d and %%")
-        self._path = path
+            self._needsDomain |= sequence[1] == b"d"
+        self._format = _SEQUENCE.sub(_conversion, path)
         #: The folder that all paths lie below, or the path itself where it is just one.
         self.root = _root_of(path)
 
@@ -39,14 +43,13 @@ class PathTemplate:
                 domain that %d asks for.
         """
         local, domain = split_user(user)
-        parts = {b"u": user, b"n": local, b"d": domain, b"%": b"%"}
+        if self._needsDomain and not domain:
+            raise UnsafeUser
+        return self._format % {b"u": user, b"n": local, b"d": domain}
 
-        def replace(sequence: "re.Match[bytes]") -> bytes:
-            if not parts[sequence[1]]:
-                raise UnsafeUser
-            return parts[sequence[1]]
 
-        return _SEQUENCE.sub(replace, self._path)
+def _conversion(sequence: "re.Match[bytes]") -> bytes:
+    return b"%%" if sequence[1] == b"%" else b"%(" + sequence[1] + b")s"
 
 
 def _root_of(template: bytes) -> bytes:

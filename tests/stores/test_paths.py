@@ -24,6 +24,7 @@ class PathTemplateTests(SynchronousTestCase):
             (b"/srv/100%%/%n", b"bob", b"/srv/100%/bob"),
             (b"/var/mail/bob", b"anyone", b"/var/mail/bob"),
             (b"/srv/%u", b"b\xf6b", b"/srv/b\xf6b"),
+            (b"/srv/%%(d)s%%u/%n", b"%n", b"/srv/%(d)s%u/%n"),
         ]:
             self.assertEqual(PathTemplate(path).expand(user), expanded)
 
@@ -57,3 +58,9 @@ class PathTemplateTests(SynchronousTestCase):
         for path, name in ((b"/srv/%h", "%h"), (b"/srv/%", "%"), (b"/%U", "%U")):
             error = self.assertRaises(ValueError, PathTemplate, path)
             self.assertIn(name, str(error))
+
+    def test_empty(self):
+        """
+        So is no path at all.
+        """
+        self.assertRaises(ValueError, PathTemplate, b"")
