@@ -11,8 +11,9 @@ from twisted.logger import Logger
 
 from extretr.errors import LockLost, StoreUnavailable
 from extretr.interfaces import ISession
-from extretr.stores.holder import Guard, RecordFile
+from extretr.stores.holder import own_record
 from extretr.stores.looks import look_later, look_no_more
+from extretr.stores.record_file import Guard, RecordFile
 
 #: Seconds between two looks while a contest is open that is not answered.
 CONTESTED_LOOK = 0.25
@@ -121,7 +122,10 @@ class Held:
         if self._released:
             return
         self._released = True
-        self._stopLooking()
+        look_no_more(self, self._clock)
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
         # What runs under the lock ends under it; the release comes then.
         if self._acting is None:
             self._clear()
@@ -160,6 +164,9 @@ class Held:
 
     def _clear(self) -> None:
         self._call = None
+        if self._file.take_away(own_record(self.token)):
+            return
+        # It was contested, or something is in the way.
         try:
             guard = self._file.guard()
         except FileNotFoundError:
@@ -183,12 +190,6 @@ class Held:
             self._log.failure("the session lock cannot be released")
 
     # Looking
-
-    def _stopLooking(self) -> None:
-        look_no_more(self, self._clock)
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
 
     def look(self) -> None:
         """

@@ -13,16 +13,16 @@ Holder and contender in one process go by the very same means.
 """
 
 import os
-import secrets
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from extretr.errors import InUse, Refusal, StoreUnavailable
 from extretr.interfaces import ISession
 from extretr.stores.held import GUARD_RETRY, Held
-from extretr.stores.holder import Record, RecordFile
+from extretr.stores.holder import Record, new_token, own_record
+from extretr.stores.record_file import RecordFile
 
 #: Seconds between two looks of a contender.
 POLL = 0.25
@@ -71,13 +71,27 @@ class SessionLock:
             InUse: where the holder shows a sign of life.
             StoreUnavailable: where the record cannot be read or written.
         """
+        held = self.acquireNow(session)
+        if held is not None:
+            return succeed(held)
         contender = _Contender(self._file, self._clock, self._takeover_after, session)
         return contender.begin()
 
+    def acquireNow(self, session: ISession | None) -> Held | None:
+        """
+        Take the lock on the spot, where nobody has it and nothing is in the way.
 
-def lock_in(state: bytes, clock: Any, takeover_after: float) -> SessionLock:
+        None is no refusal yet: `acquire` finds out what it is, and makes the folder.
+        """
+        token = new_token()
+        if not self._file.put(own_record(token)):
+            return None
+        return Held(self._file, self._clock, session, token)
+
+
+def make_state(state: bytes) -> None:
     """
-    Give the lock of a maildrop by its state folder, which is made where it is missing.
+    Make the state folder of a maildrop, and what is above it, where it is missing.
 
     Raises:
         StoreUnavailable: where it cannot be made.
@@ -91,7 +105,6 @@ def lock_in(state: bytes, clock: Any, takeover_after: float) -> SessionLock:
             state=state.decode("utf-8", "replace"),
         )
         raise StoreUnavailable from None
-    return SessionLock(os.path.join(state, b"lock"), clock, takeover_after)
 
 
 class _Contender:
@@ -109,7 +122,7 @@ class _Contender:
         self._clock = clock
         self._takeover_after = takeover_after
         self._session = session
-        self._token = secrets.token_hex(16)
+        self._token = new_token()
         #: Seconds waited in all.
         self._waited = 0.0
         #: The token contested, the number of our contest, the seconds left for it.
@@ -159,7 +172,7 @@ class _Contender:
         """
         record = self._file.read()
         if record is None:
-            self._file.write_first(Record.of_this_process(self._token))
+            self._file.write(Record.of_this_process(self._token))
             return True
         if record.is_of_dead_process():
             self._takeOver()

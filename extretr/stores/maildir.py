@@ -26,7 +26,7 @@ from extretr.stores.entries import Entry
 from extretr.stores.folders import sync_folder
 from extretr.stores.index import Index
 from extretr.stores.index_blocks import BLOCKS_A_STEP
-from extretr.stores.lock import lock_in
+from extretr.stores.lock import SessionLock, make_state
 from extretr.stores.maildir_entries import FOLDERS, MaildirEntries
 from extretr.stores.maildir_listing import Listing, distrust, recalled
 from extretr.stores.maildir_scan import signature_of
@@ -213,25 +213,20 @@ class MaildirStore:
 
     async def _open(self, user: bytes, session: ISession | None) -> Maildrop:
         maildir = self._template.expand(user)
-        if not os.path.isdir(self._template.root):
-            self._log.error("there is no mail root {root}", root=self._template.root)
-            raise StoreUnavailable
-        try:
-            os.stat(os.path.join(maildir, b"."))
-        except FileNotFoundError:
-            return empty_maildrop(self._cooperate)
-        except OSError:
-            # To whom an empty maildrop is shown, all their mail seems deleted.
-            self._log.failure("a Maildir cannot be reached")
-            raise StoreUnavailable from None
         # No leading dot: Maildir++ has sub-folders behind one.
-        state = os.path.join(maildir, b"extretr")
-        if self._state is not None:
-            state = self._state.expand(user)
-        lock = lock_in(state, self._clock, self._takeover_after)
-        held = await lock.acquire(session)
+        state = self._state.expand(user) if self._state else maildir + b"/extretr"
+        lock = SessionLock(state + b"/lock", self._clock, self._takeover_after)
+        held = None
+        # A lock that lies in the Maildir can be taken only where that is there.
+        if self._state is None or self._isThere(maildir):
+            held = lock.acquireNow(session)
+        if held is None:
+            if not self._isThere(maildir):
+                return empty_maildrop(self._cooperate)
+            make_state(state)
+            held = await lock.acquire(session)
         try:
-            index = Index(b"%b/index" % state)
+            index = Index(state + b"/index")
             blocks = recalled(maildir, index, self._unique_ids, self._wall)
             if blocks is None:
                 listing = Listing(maildir, index, self._unique_ids, self._wall)
@@ -246,3 +241,24 @@ class MaildirStore:
             raise
         entries = MaildirEntries(maildir, blocks)
         return MaildirMaildrop(maildir, entries, index, held, self._cooperate)
+
+    def _isThere(self, maildir: bytes) -> bool:
+        """
+        Tell whether a Maildir is there.
+
+        Raises:
+            StoreUnavailable: where the mail root is not, or where it cannot be told: to
+                whom an empty maildrop is shown, all their mail seems deleted.
+        """
+        try:
+            os.stat(maildir + b"/.")
+        except OSError as error:
+            if not os.path.isdir(self._template.root):
+                root = self._template.root
+                self._log.error("there is no mail root {root}", root=root)
+            elif isinstance(error, FileNotFoundError):
+                return False
+            else:
+                self._log.failure("a Maildir cannot be reached")
+            raise StoreUnavailable from None
+        return True

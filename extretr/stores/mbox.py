@@ -23,7 +23,7 @@ from extretr.errors import Refusal, StoreUnavailable
 from extretr.interfaces import ISession, IStore
 from extretr.stores.held import Held
 from extretr.stores.index import Index
-from extretr.stores.lock import lock_in
+from extretr.stores.lock import SessionLock, make_state
 from extretr.stores.maildrop import Maildrop, empty_maildrop
 from extretr.stores.mbox_copy import SafetyCopy
 from extretr.stores.mbox_layout import (
@@ -100,8 +100,11 @@ class MboxStore:
             return empty_maildrop(self._cooperate)
         base = self._state.expand(user) if self._state else default_state()
         state = os.path.join(base, folder_name(path))
-        lock = lock_in(state, self._clock, self._takeover_after)
-        held = await lock.acquire(session)
+        lock = SessionLock(state + b"/lock", self._clock, self._takeover_after)
+        held = lock.acquireNow(session)
+        if held is None:
+            make_state(state)
+            held = await lock.acquire(session)
         try:
             return await self._openHeld(path, state, held)
         except FileNotFoundError:

@@ -10,8 +10,8 @@ from zope.interface import implementer
 
 from extretr.interfaces import ISession
 from extretr.stores import holder
-from extretr.stores.holder import RecordFile
 from extretr.stores.lock import SessionLock
+from extretr.stores.record_file import RecordFile
 
 #: Seconds that a clock goes forward at once: a number that adds up exactly.
 STEP = 1 / 16

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 
 from extretr.errors import InUse, LockLost, StoreUnavailable
 from extretr.stores import held as held_module
-from extretr.stores import holder
-from extretr.stores.holder import RecordFile
+from extretr.stores import record_file
+from extretr.stores.record_file import RecordFile
 from tests.stores.locking import STEP, LockTestCase
 
 
@@ -279,7 +279,7 @@ class LookTests(LockTestCase):
         A record that is replaced just after a look, and whose file looks the same
         since its number and its time are the same, is noticed all the same.
         """
-        self.patch(holder, "_signature", lambda status: "the same")
+        self.patch(record_file, "_signature", lambda status: "the same")
         self.held(self.session(lives=True))
         first = self.lock.acquire(self.session())
         self.advance(1)

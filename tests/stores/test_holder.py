@@ -1,9 +1,7 @@
 """
-The record of the session lock, and the file that it lies in.
+Who holds a maildrop: the record of the session lock.
 """
 
-import errno
-import fcntl
 import os
 import shutil
 import subprocess
@@ -14,8 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from extretr.stores import holder
-from extretr.stores.holder import Record
-from tests.stores.locking import LockTestCase
+from extretr.stores.holder import Record, new_token, own_record
 
 _SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
 
@@ -58,6 +55,38 @@ class RecordTests(SynchronousTestCase):
         whole = Record.of_this_process("token").format()
         for length in range(len(whole) - 1):
             self.assertIsNone(Record.parse(whole[:length]), length)
+
+
+class OwnRecordTests(SynchronousTestCase):
+    """
+    The octets of a new record of this process are made without formatting it.
+    """
+
+    def assertFormat(self):
+        token = new_token()
+        formatted = Record.of_this_process(token).format()
+        self.assertEqual(own_record(token), formatted)
+        return formatted.replace(token.encode(), b"")
+
+    def test_format(self):
+        """
+        They are what formatting it gives.
+        """
+        self.assertFormat()
+
+    def test_forked(self):
+        """
+        So they are in a process that was forked meanwhile.
+        """
+        before = self.assertFormat()
+        self.patch(holder.os, "getpid", lambda: 2**22 + 1)
+        self.assertNotEqual(self.assertFormat(), before)
+
+    def test_tokens(self):
+        """
+        No token comes twice.
+        """
+        self.assertEqual(len({new_token() for _ in range(1000)}), 1000)
 
 
 class ProcessTests(SynchronousTestCase):
@@ -189,197 +218,3 @@ class ProcessTests(SynchronousTestCase):
         self.patch(holder.os, "readlink", refuse)
         self.patch(holder.socket, "gethostname", lambda: "mail.example")
         self.assertEqual(holder.host_identity(), "mail.example")
-
-
-class RecordFileTests(LockTestCase):
-    """
-    The record is read and replaced as a whole, by one at a time.
-    """
-
-    def setUp(self):
-        super().setUp()
-        self.makeFolder()
-
-    def test_guard(self):
-        """
-        One has the guard at a time, also within one process.
-        """
-        with self.hold_guard():
-            self.assertIsNone(self.file.guard())
-        guard = self.hold_guard()
-        guard.close()
-        guard.close()
-        self.hold_guard()
-
-    def test_guardRemoved(self):
-        """
-        A guard whose file was removed as it was taken is taken anew: two that hold
-        two files would both have it.
-        """
-        flock, removed = fcntl.flock, []
-
-        def remove_first(descriptor, operation):
-            flock(descriptor, operation)
-            if not removed:
-                removed.append(1)
-                os.unlink(self.path + b".guard")
-
-        self.patch(holder.fcntl, "flock", remove_first)
-        self.hold_guard()
-        self.assertIsNone(self.file.guard())
-
-    def test_descriptors(self):
-        """
-        No descriptor stays open, whoever has the guard.
-        """
-        before = len(os.listdir("/proc/self/fd"))
-        with self.file.guard():
-            self.assertIsNone(self.file.guard())
-            self.otherHolder()
-            self.file.read()
-        os.unlink(self.path)
-        self.file.read()
-        os.mkdir(self.path)
-        self.file.read()
-        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
-
-    def test_again(self):
-        """
-        The file of a record that was removed is that of the next one, shorter or not.
-        """
-        record = Record.of_this_process("first" * 10)
-        self.file.write_first(record)
-        number = os.stat(self.path).st_ino
-        for token in ("x", "second" * 20, "third"):
-            self.file.remove()
-            self.assertIsNone(self.file.read())
-            self.assertFalse(os.path.exists(self.path))
-            record = Record.of_this_process(token)
-            self.file.write_first(record)
-            self.assertEqual(self.file.read(), record)
-            self.assertEqual(os.stat(self.path).st_ino, number)
-        self.file.remove()
-        self.file.remove()
-
-    def test_strangeFile(self):
-        """
-        What is no such file is left alone, and a corrupt record replaced.
-        """
-        free, other = self.path + b".free", self.path + b".other"
-        record = Record.of_this_process("token")
-
-        def write(path):
-            with open(path, "wb") as file:
-                file.write(b"other")
-
-        write(other)
-        for lay in (
-            lambda: os.symlink(other, free),
-            lambda: os.link(other, free),
-            lambda: os.mkfifo(free),
-            lambda: os.mkdir(free),
-            lambda: write(self.path),
-        ):
-            lay()
-            self.file.write_first(record)
-            self.assertEqual(self.file.read(), record)
-            with open(other, "rb") as file:
-                self.assertEqual(file.read(), b"other")
-            self.file.remove()
-            self.assertFalse(os.path.exists(self.path))
-            if os.path.isdir(free):
-                os.rmdir(free)
-            else:
-                os.unlink(free)
-
-    def test_hugeFile(self):
-        """
-        However large what lies in its place is, a record takes no more than one may.
-        """
-        free = self.path + b".free"
-        with open(free, "wb") as file:
-            file.truncate(1024 * 1024)
-        record = Record.of_this_process("token")
-        self.file.write_first(record)
-        self.assertEqual(self.file.read(), record)
-        self.assertLessEqual(os.stat(self.path).st_size, holder.RECORD_LIMIT)
-        self.file.remove()
-        self.assertLessEqual(os.stat(free).st_size, holder.RECORD_LIMIT)
-
-    def test_notOurs(self):
-        """
-        A file that must not be written to does not keep anybody out.
-        """
-        free, original = self.path + b".free", os.open
-
-        def refuse(path, *args):
-            if path == free:
-                raise PermissionError(errno.EACCES, "not yours", path)
-            return original(path, *args)
-
-        record = Record.of_this_process("token")
-        self.patch(holder.os, "open", refuse)
-        self.file.write_first(record)
-        self.assertEqual(self.file.read(), record)
-
-    def test_signature(self):
-        """
-        It changes with each record, and is None where there is none.
-        """
-        seen = [self.file.signature()]
-        for token in ("one", "two", "one", "two"):
-            self.otherHolder(token=token)
-            record, signature = self.file.read_signed()
-            self.assertEqual(record.token, token)
-            self.assertEqual(signature, self.file.signature())
-            self.assertNotEqual(signature, seen[-1])
-            seen.append(signature)
-        self.file.remove()
-        self.file.remove()
-        self.assertIsNone(self.file.signature())
-        self.assertIsNone(seen[0])
-
-    def test_writeAside(self):
-        """
-        What lies where a record is written aside is replaced, never followed.
-        """
-        precious = os.path.join(self.folder, b"precious")
-        with open(precious, "wb") as file:
-            file.write(b"mail")
-        os.symlink(precious, self.path + b".new")
-        self.otherHolder()
-        with open(precious, "rb") as file:
-            self.assertEqual(file.read(), b"mail")
-        self.assertEqual(self.file.read().token, "theirs")
-        self.assertFalse(os.path.islink(self.path))
-        self.assertEqual(sorted(os.listdir(os.path.dirname(self.path))), [b"lock"])
-
-    def test_links(self):
-        """
-        Neither record nor guard is looked for elsewhere.
-        """
-        os.symlink(os.path.join(self.folder, b"elsewhere"), self.path)
-        self.assertRaises(OSError, self.file.read)
-        os.symlink(os.path.join(self.folder, b"elsewhere"), self.path + b".guard")
-        self.assertRaises(OSError, self.file.guard)
-        self.assertEqual(os.listdir(self.folder), [b"state"])
-
-    def test_noRegularFile(self):
-        """
-        A pipe in its place is no record, and nobody waits for one to come out.
-        """
-        os.mkfifo(self.path)
-        self.assertIsNone(self.file.read())
-
-    def test_interrupted(self):
-        """
-        A record that could not be written whole leaves the one before it.
-        """
-        self.otherHolder()
-
-        def refuse(old, new):
-            raise OSError
-
-        self.patch(holder.os, "rename", refuse)
-        self.assertRaises(OSError, self.otherHolder, token="new")
-        self.assertEqual(self.file.read().token, "theirs")

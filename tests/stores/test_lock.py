@@ -5,6 +5,8 @@ Taking the session lock: from nobody, from the dead, from the silent.
 import json
 import os
 import stat
+import subprocess
+import sys
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +17,37 @@ from zope.interface.verify import verifyObject
 
 from extretr.errors import InUse, LockLost, StoreUnavailable
 from extretr.interfaces import ISession
-from extretr.stores.holder import RecordFile
-from extretr.stores.lock import SessionLock
+from extretr.stores.lock import SessionLock, make_state
+from extretr.stores.record_file import RecordFile
 from tests.stores.locking import STEP, FakeSession, LockTestCase
+
+#: Takes and gives up a lock on the spot, a number of times, and says how often it was
+#: alone between the two.
+_RACER = """
+import os, sys, time
+from twisted.internet.task import Clock
+from extretr.stores.lock import SessionLock
+
+path, rounds = os.fsencode(sys.argv[1]), int(sys.argv[2])
+clock, alone, until = Clock(), 0, time.monotonic() + 60
+lock = SessionLock(path, clock)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(rounds):
+    held = None
+    while held is None and time.monotonic() < until:
+        held = lock.acquireNow(None)
+        time.sleep(0.0001)
+    # Whoever else is in here makes this fail.
+    os.close(os.open(path + b".inside", os.O_CREAT | os.O_EXCL))
+    time.sleep(0.0001)
+    alone += 1
+    os.unlink(path + b".inside")
+    held.release()
+    while clock.getDelayedCalls():
+        clock.advance(1)
+print(alone)
+"""
 
 
 class ConstructorTests(SynchronousTestCase):
@@ -158,6 +188,124 @@ class FreeTests(LockTestCase):
             pass
         self.failureResultOf(self.lock.acquire(self.session()), StoreUnavailable)
         self.assertEqual(len(self.flushLoggedErrors(NotADirectoryError)), 1)
+
+
+class OnTheSpotTests(LockTestCase):
+    """
+    A lock that is free is taken and given up at once, without anybody who waits.
+    """
+
+    def test_taken(self):
+        """
+        Once there was a record, whoever comes next takes the lock on the spot.
+        """
+        self.held().release()
+        session = self.session()
+        held = self.lock.acquireNow(session)
+        self.assertEqual(self.file.read().token, held.token)
+        self.assertEqual(self.file.read().pid, os.getpid())
+        self.assertEqual(held.whileOurs(lambda: 1), 1)
+        self.assertIsNone(self.lock.acquireNow(self.session()))
+        held.release()
+        self.assertIsNone(self.file.read())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual((session.takeovers, session.evictions), (0, 0))
+
+    def test_byAcquire(self):
+        """
+        To acquire a lock that is free takes no more.
+        """
+        self.held().release()
+        self.patch(RecordFile, "guard", self.fail)
+        self.held().release()
+
+    def test_lookedAfter(self):
+        """
+        A lock taken on the spot is looked after as any, and can be contested.
+        """
+        self.held().release()
+        session = self.session(lives=True)
+        held = self.lock.acquireNow(session)
+        login = self.lock.acquire(self.session())
+        self.advance(2)
+        self.assertEqual(session.challenges, 1)
+        self.failureResultOf(login, InUse)
+        # The record has been written anew since.
+        held.release()
+        self.assertIsNone(self.file.read())
+
+    def test_folderMissing(self):
+        """
+        Where the folder is missing, nothing is made.
+        """
+        self.assertIsNone(self.lock.acquireNow(self.session()))
+        self.assertEqual(os.listdir(self.folder), [])
+        self.held()
+
+    def test_deadProcess(self):
+        """
+        What a dead process has left is taken over by who waits, not on the spot.
+        """
+        self.makeFolder()
+        self.otherHolder(pid=2**22 + 1)
+        session = self.session()
+        self.assertIsNone(self.lock.acquireNow(session))
+        self.assertEqual(self.file.read().token, "theirs")
+        self.held(session)
+        self.assertEqual(session.takeovers, 1)
+
+    def test_processes(self):
+        """
+        However many processes come at the same time, one has the lock.
+        """
+        self.held().release()
+        rounds = 100
+        command = [sys.executable, "-c", _RACER, os.fsdecode(self.path), str(rounds)]
+        racers = [
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(3)
+        ]
+        for racer in racers:
+            self.addCleanup(racer.wait)
+            self.addCleanup(racer.kill)
+            self.assertEqual(racer.stdout.readline(), "ready\n")
+        for racer in racers:
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        told = [racer.communicate()[0] for racer in racers]
+        self.assertEqual(told, [f"{rounds}\n"] * len(racers))
+        self.assertIsNone(self.file.read())
+
+
+class StateTests(LockTestCase):
+    """
+    The state folder is made with all that is above it.
+    """
+
+    def test_made(self):
+        """
+        It is for its owner only, and one that is there stays as it is, also by a link.
+        """
+        state = os.path.join(self.folder, b"a", b"state")
+        for _ in range(2):
+            make_state(state)
+            self.assertEqual(stat.S_IMODE(os.stat(state).st_mode), 0o700)
+        link = os.path.join(self.folder, b"link")
+        os.symlink(state, link)
+        make_state(link)
+        self.assertTrue(os.path.islink(link))
+
+    def test_cannotBeMade(self):
+        """
+        Where it cannot be made, as where a link leads nowhere, the log says so.
+        """
+        link = os.path.join(self.folder, b"link")
+        os.symlink(os.path.join(self.folder, b"nowhere"), link)
+        self.assertRaises(StoreUnavailable, make_state, link)
+        self.assertEqual(len(self.flushLoggedErrors(FileExistsError)), 1)
+        self.assertEqual(os.listdir(self.folder), [b"link"])
 
 
 class ContestTests(LockTestCase):

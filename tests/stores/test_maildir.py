@@ -9,6 +9,7 @@ import stat
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -229,12 +230,57 @@ class MaildirStoreTests(MaildirTestCase):
 
     def test_noRoot(self):
         """
-        A mail root that is gone is a failure of the store.
+        A mail root that is gone is a failure of the store, which is logged, whether or
+        not there ever was such a Maildir; nothing is made in its place.
         """
+        other = os.fsencode(os.path.abspath(self.mktemp()))
+        self.open().close()
         os.rename(self.root, self.root + b".away")
-        opening = self.store().openMaildrop(b"bob", None)
-        self.failureResultOf(opening, StoreUnavailable)
-        self.flushLoggedErrors()
+        logged = []
+        globalLogPublisher.addObserver(logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        for make in (lambda: None, lambda: open(self.root, "wb").close()):
+            make()
+            for state in (None, PathTemplate(other + b"/%u")):
+                for user in (b"bob", b"ann"):
+                    opening = self.store(state=state).openMaildrop(user, None)
+                    self.failureResultOf(opening, StoreUnavailable)
+                    self.assertIn("no mail root", logged.pop()["log_format"])
+        self.assertEqual(logged, [])
+        self.assertFalse(os.path.exists(other))
+        self.assertFalse(os.path.isdir(self.root))
+
+    def test_onTheSpot(self):
+        """
+        A lock that is free, in a Maildir that was opened before, is waited for by
+        nobody, and what is above the Maildir not looked at.
+        """
+        other = PathTemplate(os.fsencode(os.path.abspath(self.mktemp())) + b"/%u")
+        for state in (None, other):
+            self.open(state=state).close()
+            never = [
+                self.patch(module.SessionLock, "acquire", self.fail),
+                self.patch(module.os.path, "isdir", self.fail),
+            ]
+            self.open(state=state).close()
+            for patched in never:
+                patched.restore()
+
+    def test_goneBesideItsState(self):
+        """
+        The Maildir of a user that is gone is empty, and its lock not taken, also where
+        the state is elsewhere.
+        """
+        other = os.fsencode(os.path.abspath(self.mktemp()))
+        state = PathTemplate(other + b"/%u")
+        self.deliver(b"1.a", b"x\n")
+        self.open(state=state).close()
+        os.rename(self.maildir, self.maildir + b".away")
+        maildrop = self.open(state=state)
+        self.assertEqual(self.sizes(maildrop), [])
+        self.assertNotIn(b"lock", os.listdir(other + b"/bob"))
+        os.rename(self.maildir + b".away", self.maildir)
+        self.assertEqual(self.open(state=state).countMessages(), 1)
 
     def test_unsafeUser(self):
         """

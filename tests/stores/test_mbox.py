@@ -195,6 +195,15 @@ class ListTests(StoreCase):
         maildrop.close()
         self.open().close()
 
+    def test_lockOnTheSpot(self):
+        """
+        A lock that is free is waited for by nobody, once there is a state folder.
+        """
+        self.write(THREE)
+        self.open().close()
+        self.patch(mbox.SessionLock, "acquire", self.fail)
+        self.open().close()
+
 
 class MboxrdTests(StoreCase):
     """
