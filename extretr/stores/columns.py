@@ -9,11 +9,13 @@ and joined names, 85 octets a message or so, and is read, checked and written wh
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from extretr.errors import MessageChanged
 from extretr.offsets import Measured
 from extretr.stores.index_blocks import Saved
+from extretr.stores.packing import pack_marks, unpack_marks
 from extretr.stores.rows import DOTTED, IDENTICAL, MEASURED, Row, kind_of, marks_of
 from extretr.syntax import are_unique_ids
 
@@ -26,15 +28,17 @@ _FORM = b"maildir1"
 #: Messages; octets of base names, of flags, of unique-ids, and of marks.
 _HEAD = struct.Struct("<8sIIIII")
 
-#: Which message, and the octets of its marks.
-_MARKS = struct.Struct("<II")
-
 #: Octets a message in the columns of fixed width.
 _WIDTH = 4 * 8 + 2
 
-
 #: The columns of eight octets a message.
 _STORED, _TIME, _INODE, _SIZE = range(4)
+
+#: All of a block, in the order of `Block.recalled`.
+_kept = attrgetter(
+    *("_count", "_fixed", "bases", "_flags", "unique_ids"),
+    *("_marks", "saved", "missing", "octets"),
+)
 
 _UNSIGNED = struct.Struct("=Q")
 _SIGNED = struct.Struct("=q")
@@ -108,7 +112,7 @@ class Block:
             parts.append(octets[at : at + length])
             at += length
         self.bases, self._flags, self.unique_ids, marks = parts
-        self._marks = _unpack_marks(marks) or None
+        self._marks = unpack_marks(marks)
         self._check()
         self._settle()
         return self
@@ -119,17 +123,8 @@ class Block:
         Make one again of what `kept` has given, which this process has kept for itself.
         """
         self = cls.__new__(cls)
-        (
-            self._count,
-            fixed,
-            self.bases,
-            self._flags,
-            self.unique_ids,
-            self._marks,
-            self.saved,
-            self.missing,
-            self.octets,
-        ) = kept
+        self._count, fixed, self.bases, self._flags, self.unique_ids, *rest = kept
+        self._marks, self.saved, self.missing, self.octets = rest
         self._fixed = bytearray(fixed)
         return self
 
@@ -137,17 +132,7 @@ class Block:
         """
         Give all this, to be packed by marshal.
         """
-        return (
-            self._count,
-            self._fixed,
-            self.bases,
-            self._flags,
-            self.unique_ids,
-            self._marks,
-            self.saved,
-            self.missing,
-            self.octets,
-        )
+        return _kept(self)
 
     def _settle(self) -> None:
         #: Where it is in the index, None while it is not as it is here.
@@ -160,10 +145,7 @@ class Block:
         """
         Give the octets of all this.
         """
-        marks = b"".join(
-            _MARKS.pack(index, len(one)) + one
-            for index, one in (self._marks or {}).items()
-        )
+        marks = pack_marks(self._marks or {})
         parts = (self.bases, self._flags, self.unique_ids, marks)
         head = _HEAD.pack(_FORM, self._count, *map(len, parts))
         return b"".join((head, self._fixed, *parts))
@@ -175,12 +157,6 @@ class Block:
         width = 8 * self._count
         column = memoryview(self._fixed)[width * number : width * (number + 1)]
         return column.cast(kind)  # type: ignore[call-overload]
-
-    def _stored(self) -> "memoryview[int]":
-        return self._column(_STORED, "Q")
-
-    def _times(self) -> "memoryview[int]":
-        return self._column(_TIME, "q")
 
     def inodes(self) -> "memoryview[int]":
         """
@@ -294,8 +270,8 @@ class Block:
             self.names(),
             self.flags(),
             self.folders(),
-            self._stored(),
-            self._times(),
+            self._column(_STORED, "Q"),
+            self._column(_TIME, "q"),
             self.inodes(),
             self.sizes(),
             self.kinds(),
@@ -369,18 +345,3 @@ class Block:
             or max(self._marks or (0,)) >= count
         ):
             raise ValueError("not what was written")
-
-
-def _unpack_marks(octets: bytes) -> dict[int, bytes]:
-    marks = {}
-    at = 0
-    while at < len(octets):
-        if len(octets) - at < _MARKS.size:
-            raise ValueError("marks are cut")
-        index, length = _MARKS.unpack_from(octets, at)
-        at += _MARKS.size
-        if length % 16 or at + length > len(octets):
-            raise ValueError("marks are cut")
-        marks[index] = octets[at : at + length]
-        at += length
-    return marks

@@ -3,12 +3,6 @@ What a store remembers between sessions: measured messages, and notes of its own
 
 It is a cache and nothing more.  Each row carries a checksum; a row, or a file, that
 is not what was written counts as not there, and costs the time to measure again.
-
-Stores of many messages keep them in blocks, each a row, read and written in steps.
-A block is never overwritten: a changed one is written anew, and the note that names
-the blocks, with their checksums, changes last; all other notes are written with it,
-and count beside no other.  So whoever writes meanwhile, and wherever writing is cut
-off, what is read belongs together.
 """
 
 import marshal
@@ -34,19 +28,10 @@ from extretr.stores.index_blocks import (
     named,
     take,
 )
-from extretr.stores.index_file import (
-    VERSION,
-    begun,
-    checksum,
-    connect,
-    minding,
-    opened,
-    transactions,
-    whole_notes,
-    write_note,
-)
+from extretr.stores.index_file import begun, connect, minding, opened, transactions
+from extretr.stores.index_rows import are_little, checksum, read_all, write
 from extretr.stores.packing import pack, unpack
-from extretr.stores.recent import MOST_OF_ONE, Kept, Recent
+from extretr.stores.recent import Kept, Recent
 
 #: What is empty in most sessions, for all of them.
 NONE: Any = MappingProxyType({})
@@ -54,9 +39,6 @@ NONE: Any = MappingProxyType({})
 #: Of all indexes of this process.  It may be behind: what is remembered of a message,
 #: or noted, says itself of what state of things it is.
 _recent = Recent(transactions)
-
-#: Octets of a row of a message, at least.
-_ROW = 32
 
 
 class Index:
@@ -337,7 +319,7 @@ class Index:
             loaded = self._readAll(path)
             if loaded is None:
                 return
-            if _is_little(*loaded):
+            if are_little(*loaded):
                 _recent.keep(path, kept, marshal.dumps(loaded))
         messages, self._notes, self._read = loaded
         self._messages = messages or NONE
@@ -348,23 +330,7 @@ class Index:
         Give messages, notes and, where they are few, blocks; None where it cannot be.
         """
         with self._minding(path), closing(opened(path)) as database:
-            if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                return None
-            messages = {
-                key: (signature, data, crc)
-                for key, signature, data, crc in database.execute(
-                    "SELECT key, signature, data, checksum FROM messages"
-                )
-                if isinstance(key, bytes)
-                and isinstance(signature, bytes)
-                and isinstance(data, bytes)
-                and isinstance(crc, int)
-            }
-            rows = database.execute("SELECT name, value, checksum FROM notes")
-            notes = whole_notes(rows)
-            wanted = named(notes) or []
-            few = len(wanted) <= BLOCKS_A_STEP
-            return messages, notes, fetched(database, wanted) if few else None
+            return read_all(database)
         return None
 
     def _write(self, path: bytes) -> None:
@@ -375,33 +341,8 @@ class Index:
     def _write_dirty(
         self, database: sqlite3.Connection, notes: dict[bytes, bytes]
     ) -> None:
-        database.executemany(
-            "REPLACE INTO messages VALUES (?, ?, ?, ?)",
-            (
-                (key, *self._messages[key])
-                for key in self._dirty
-                if key in self._messages
-            ),
-        )
-        database.executemany(
-            "DELETE FROM messages WHERE key = ?",
-            ((key,) for key in self._dirty if key not in self._messages),
-        )
-        head = notes.get(BLOCKS, b"")
-        for name in self._dirty_notes:
-            if name in notes:
-                write_note(database, name, notes[name], head)
-            else:
-                database.execute("DELETE FROM notes WHERE name = ?", (name,))
+        write(database, self._messages, self._dirty, notes, self._dirty_notes)
 
     def _clean(self) -> None:
         self._dirty = NONE
         self._dirty_notes.clear()
-
-
-def _is_little(messages: Any, notes: Any, blocks: Any) -> bool:
-    """
-    Tell whether it may be so little that it is kept: else to pack it is for nothing.
-    """
-    octets = sum(len(octets) for _, octets in blocks or ())
-    return len(messages) * _ROW + octets <= MOST_OF_ONE

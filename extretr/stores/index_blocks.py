@@ -1,5 +1,11 @@
 """
 Blocks of messages, as they are in the file of an index.
+
+Stores of many messages keep them so, each block a row, read and written in steps.
+A block is never overwritten: a changed one is written anew, and the note that names
+the blocks, with their checksums, changes last; all other notes are written with it,
+and count beside no other.  So whoever writes meanwhile, and wherever writing is cut
+off, what is read belongs together.
 """
 
 import sqlite3

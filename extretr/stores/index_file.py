@@ -5,16 +5,12 @@ The file that an index is in: an SQLite database of its owner alone.
 import os
 import sqlite3
 import stat
-import struct
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from twisted.logger import Logger
 
 from extretr.stores.descriptor import OPEN
-from extretr.stores.index_blocks import BLOCKS
 
 _log = Logger()
 
@@ -136,46 +132,3 @@ def connect(path: bytes) -> sqlite3.Connection:
     database.execute("PRAGMA synchronous = OFF")
     database.execute("PRAGMA journal_mode = MEMORY")
     return database
-
-
-def write_note(
-    database: sqlite3.Connection, name: bytes, value: bytes, head: bytes
-) -> None:
-    """
-    Write a note, with a checksum of it and of the list of blocks that it goes with.
-    """
-    row = name, value, _checksum_of_note(name, value, head)
-    database.execute("REPLACE INTO notes VALUES (?, ?, ?)", row)
-
-
-def whole_notes(rows: Iterable[tuple[Any, Any, Any]]) -> dict[bytes, bytes]:
-    """
-    Give the notes that are as they were written, by their names.
-    """
-    found = {
-        name: (value, crc)
-        for name, value, crc in rows
-        if isinstance(name, bytes) and isinstance(value, bytes)
-    }
-    head, _ = found.get(BLOCKS, (b"", 0))
-    return {
-        name: value
-        for name, (value, crc) in found.items()
-        if _checksum_of_note(name, value, head) == crc
-    }
-
-
-def _checksum_of_note(name: bytes, value: bytes, head: bytes) -> int:
-    # Pages of the file may be of two writings; notes tell of the blocks of one.
-    own = name == BLOCKS or not head
-    return checksum(name, value) if own else checksum(name, value, head)
-
-
-def checksum(*parts: bytes) -> int:
-    """
-    Give the checksum of a row.
-    """
-    value = 0
-    for part in parts:
-        value = zlib.crc32(part, zlib.crc32(struct.pack("<Q", len(part)), value))
-    return value

@@ -29,9 +29,16 @@ from extretr.stores.maildir_scan import (
     scanning,
     signature_of,
 )
+from extretr.stores.maildir_states import (
+    State,
+    pack_states,
+    settled,
+    states_of,
+    unpack_states,
+    unsettled,
+)
 from extretr.stores.naming import NAMING, Naming, source_of
 from extretr.stores.rows import Row, kind_of, marks_of
-from extretr.stores.settled import is_settled
 
 #: Attempts to list folders out of which messages vanish meanwhile: one that is renamed
 #: while its folder is read may be missed.
@@ -39,19 +46,6 @@ ATTEMPTS = 3
 
 #: The note that holds the states of the folders.
 _FOLDERS = b"maildir folders"
-
-#: mtime and ctime in nanoseconds, inode.
-_STATE = struct.Struct("<qqQ")
-
-#: Those of both folders.
-_STATES = struct.Struct("<qqQqqQ")
-
-#: What no folder's times are.
-_UNSETTLED = -1
-
-_ABSENT = (0, 0, 0)
-
-State = tuple[int, int, int]
 
 #: Rows that were made of the index's older form are not kept in it any more.
 _OLD = tuple(b"listing 2 of " + folder for folder in FOLDERS)
@@ -77,10 +71,7 @@ def recalled(
     if listed is None:
         return None
     states, source, blocks = listed
-    new, cur = FOLDERS
-    if states != _STATES.pack(
-        *_state(b"%b/%b" % (maildir, new)), *_state(b"%b/%b" % (maildir, cur))
-    ):
+    if states != pack_states(states_of(maildir)):
         return None
     if not source or source != source_of(maildir, unique_ids, wall()):
         return None
@@ -99,6 +90,7 @@ class Listing:
         unique_ids: str,
         wall: Callable[[], float],
     ) -> None:
+        self._maildir = maildir
         self._paths = [os.path.join(maildir, folder) for folder in FOLDERS]
         self._index = index
         self._naming = Naming(maildir, index, unique_ids)
@@ -115,11 +107,11 @@ class Listing:
         Give the messages, in steps.
         """
         blocks, whole = yield from self._load()
-        then = self._remembered()
+        then = unpack_states(self._index.note(_FOLDERS) or b"")
         different = False
         for left in reversed(range(ATTEMPTS)):
             now = self._wall()
-            states = [_state(path) for path in self._paths]
+            states = states_of(self._maildir)
             # A copy of a Maildir may have the times of the original but for ctime.
             changed = [
                 folder
@@ -134,9 +126,7 @@ class Listing:
             changes = yield from self._scan(blocks, changed)
             lost = yield from losing(changes)
             # What was not known nobody misses.
-            changing = bool(lost or not whole) and states != [
-                _state(path) for path in self._paths
-            ]
+            changing = bool(lost or not whole) and states != states_of(self._maildir)
             if lost and changing and left:
                 continue
             self._vanished = self._isDouble = False
@@ -144,12 +134,12 @@ class Listing:
                 blocks = yield from self._merge(blocks, changes)
             different = different or bool(changes) or not whole
             states = [
-                state if folder not in changed else _settled(state, now)
+                state if folder not in changed else settled(state, now)
                 for folder, state in enumerate(states)
             ]
             if self._isDouble:
                 # If the one in cur/ goes, the other one is the message.
-                states[0] = _UNSETTLED, _UNSETTLED, states[0][2]
+                states[0] = unsettled(states[0])
             whole, then = True, states
             if not (changing or self._vanished):
                 break
@@ -191,15 +181,8 @@ class Listing:
                 yield
         return blocks, whole
 
-    def _remembered(self) -> list[State] | None:
-        note = self._index.note(_FOLDERS) or b""
-        if len(note) != _STATE.size * len(FOLDERS):
-            return None
-        return list(_STATE.iter_unpack(note))
-
     def _note(self, states: Sequence[State]) -> None:
-        packed = b"".join(_STATE.pack(*state) for state in states)
-        self._index.set_note(_FOLDERS, packed)
+        self._index.set_note(_FOLDERS, pack_states(states))
         for name in _OLD:
             self._index.set_note(name, b"")
 
@@ -358,17 +341,3 @@ def _packing(rows: Sequence[Row], blocks: list[Block]) -> Iterator[None]:
         blocks.append(Block(rows[begin:end]))
         if end - begin > STEP:
             yield
-
-
-def _state(path: bytes) -> State:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return _ABSENT
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def _settled(state: State, now: float) -> State:
-    if is_settled(*state[:2], now):
-        return state
-    return _UNSETTLED, _UNSETTLED, state[2]

@@ -283,7 +283,7 @@ class RecalledTests(RecalledTestCase):
         def failing(path):
             raise PermissionError(path)
 
-        self.patch(maildir_listing, "_state", failing)
+        self.patch(maildir_listing, "states_of", failing)
         self.failureResultOf(self.opening(), maildir.StoreUnavailable)
         self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
 
