@@ -15,12 +15,17 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.tcp import Server
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 #: Seconds without accepting where the process has no descriptor left.
 REST = 1.0
+
+#: Connections that are accepted in a turn at most: others, that have less to do, get
+#: theirs.
+MOST = 4
 
 _GONE = (errno.ENOTCONN, errno.ECONNRESET, errno.EINVAL)
 
@@ -125,7 +130,7 @@ class AcceptingReactor:
 @implementer(IListeningPort)
 class Acceptor(FileDescriptor):
     """
-    Accepts connections from a socket, one a turn so that other workers get theirs.
+    Accepts connections from a socket, few a turn so that other workers get theirs.
     """
 
     _log = Logger()
@@ -138,8 +143,11 @@ class Acceptor(FileDescriptor):
     ) -> None:
         super().__init__(reactor)
         self._socket = listening
+        self._isIPv4 = listening.family == socket.AF_INET
         self._factory = factory
         self._rest: Any = None
+        #: How many may wait, by what was found the last time.
+        self._most = 1
         listening.setblocking(False)
         factory.doStart()
         self.startReading()
@@ -158,26 +166,43 @@ class Acceptor(FileDescriptor):
 
     def doRead(self) -> None:
         """
-        Accept a connection, if no other process was quicker.
+        Accept some connections, if no other process was quicker.
         """
-        try:
-            connection, _ = self._socket.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        except OSError as error:
-            self._log.error("no connection can be taken: {why}", why=error.strerror)
-            self.stopReading()
-            self._rest = self.reactor.callLater(REST, self._goOn)
-            return
-        with connection:
+        for taken in range(self._most):
             try:
-                self.reactor.adoptStreamConnection(
-                    connection.fileno(), connection.family, self._factory
-                )
+                connection, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                self._most = max(taken, 1)
+                return
+            except OSError as error:
+                self._log.error("no connection can be taken: {why}", why=error.strerror)
+                self.stopReading()
+                self._rest = self.reactor.callLater(REST, self._goOn)
+                return
+            try:
+                self._serve(connection, peer)
             except Exception as error:
                 # A peer that is gone already has no address any more.
                 if getattr(error, "errno", None) not in _GONE:
                     self._log.failure("a connection cannot be served")
+        self._most = min(self._most + 1, MOST)
+
+    def _serve(self, connection: socket.socket, peer: Any) -> None:
+        if not self._isIPv4:
+            with connection:
+                self.reactor.adoptStreamConnection(
+                    connection.fileno(), connection.family, self._factory
+                )
+            return
+        # The same, without a second descriptor and without asking for the addresses.
+        protocol = self._factory.buildProtocol(IPv4Address("TCP", *peer))
+        if protocol is None:
+            connection.close()
+            return
+        none: Any = None
+        transport = Server(connection, protocol, peer, none, peer[1], self.reactor)
+        transport.repstr = f"<{type(protocol).__name__} #{peer[1]}>"
+        protocol.makeConnection(transport)
 
     def _goOn(self) -> None:
         self._rest = None

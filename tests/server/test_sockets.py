@@ -5,12 +5,14 @@
 import errno
 import socket
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -67,7 +69,7 @@ class Listening:
     A socket that accepts what it is told to.
     """
 
-    family = socket.AF_INET
+    family = socket.AF_INET6
 
     def __init__(self, *comes):
         self.comes = list(comes)
@@ -83,17 +85,17 @@ class Listening:
         self.open = False
 
     def getsockname(self):
-        return ("192.0.2.1", 110)
+        return ("2001:db8::1", 110, 0, 0)
 
     def accept(self):
         comes = self.comes.pop(0)
         if isinstance(comes, Exception):
             raise comes
-        return comes, ("192.0.2.7", 5)
+        return comes, ("2001:db8::7", 5, 0, 0)
 
 
 class Connection:
-    family = socket.AF_INET
+    family = socket.AF_INET6
     open = True
 
     def fileno(self):
@@ -125,16 +127,77 @@ class AcceptingTests(SynchronousTestCase):
 
     def test_accepts(self):
         """
-        A connection a turn is taken, and its first descriptor closed.
+        A connection is taken, and its first descriptor closed.
         """
         connection = Connection()
         port = self.accept(connection, connection)
         verifyObject(IListeningPort, port)
         self.assertIn(port, self.reactor.getReaders())
         port.doRead()
-        self.assertEqual(self.adopted, [(9, socket.AF_INET, self.factory)])
+        self.assertEqual(self.adopted, [(9, socket.AF_INET6, self.factory)])
         self.assertFalse(connection.open)
-        self.assertEqual((port.getHost().host, port.getHost().port), ("192.0.2.1", 110))
+        host = port.getHost()
+        self.assertEqual((host.host, host.port), ("2001:db8::1", 110))
+
+    def test_several(self):
+        """
+        Where more than one waits, more are taken in the next turn, up to a few.
+        """
+        port = self.accept(*[Connection() for _ in range(16)], BlockingIOError())
+        taken = []
+        for _ in range(6):
+            port.doRead()
+            taken.append(len(self.adopted))
+        self.assertEqual(taken, [1, 3, 6, 10, 14, 16])
+        self.listening.comes = [Connection() for _ in range(9)]
+        for _ in range(2):
+            port.doRead()
+            taken.append(len(self.adopted))
+        self.assertEqual(taken[-2:], [18, 21])
+
+    def listen(self):
+        """
+        Give a real socket that listens, and one that has connected to it.
+        """
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        client = socket.create_connection(listening.getsockname())
+        self.addCleanup(client.close)
+        return listening, client
+
+    def test_IPv4(self):
+        """
+        A connection of IPv4 is served, and knows who is who, as by Twisted's own port.
+        """
+        listening, client = self.listen()
+        self.factory.protocol = Protocol
+        made = []
+        self.patch(Protocol, "connectionMade", lambda protocol: made.append(protocol))
+        port = AcceptingReactor(self.reactor, [listening]).listenTCP(0, self.factory)
+        port.doRead()
+        transport = made[0].transport
+        self.assertEqual(
+            (transport.getPeer().host, transport.getPeer().port), client.getsockname()
+        )
+        self.assertEqual(transport.getHost().port, listening.getsockname()[1])
+        self.assertIn("Protocol", repr(transport))
+        self.assertIn(transport, self.reactor.getReaders())
+        client.sendall(b"hello")
+        received = []
+        made[0].dataReceived = received.append
+        transport.doRead()
+        self.assertEqual(received, [b"hello"])
+        transport.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(client.recv(1), b"")
+
+    def test_unwanted(self):
+        """
+        One that the factory has no protocol for is closed.
+        """
+        listening, client = self.listen()
+        self.factory.buildProtocol = lambda address: None
+        AcceptingReactor(self.reactor, [listening]).listenTCP(0, self.factory).doRead()
+        self.assertEqual(client.recv(1), b"")
 
     def test_others(self):
         """
