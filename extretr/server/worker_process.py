@@ -9,11 +9,16 @@ from typing import Any
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger, eventFromJSON, globalLogPublisher
+from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from extretr.server.shared_brakes import BrakesDesk
 from extretr.server.worker_link import Reload, SupervisorLink
+from extretr.server.worker_log import event_of
+
+#: Octets that are read of a worker's log at a time, at most, and seconds until the next
+#: time once it was read up.
+READ, REST = 8192, 0.02
 
 #: Seconds between two looks whether a worker's reactor turns, and how many may fail.
 LOOK, MISSED_LOOKS = 10.0, 6
@@ -50,6 +55,8 @@ class Worker(ProcessProtocol):
         self._ended = ended
         self._lines = {1: b"", 2: b""}
         self._unanswered = 0
+        self._clock = clock
+        self._rests = False
         self._look = LoopingCall(self._lookAt)
         self._look.clock = clock
         self.whenServing: Callable[[], object] = lambda: None
@@ -110,13 +117,21 @@ class Worker(ProcessProtocol):
         *lines, self._lines[childFD] = (self._lines[childFD] + data).split(b"\n")
         for line in lines:
             self._logLine(line)
+        if len(data) < READ and not self._rests:
+            # To be woken for each line takes longer than to log it; what is written
+            # meanwhile waits in the pipe, also when the worker dies.
+            self._rests = True
+            self.transport.pauseProducing()
+            self._clock.callLater(REST, self._readOn)
+
+    def _readOn(self) -> None:
+        self._rests = False
+        self.transport.resumeProducing()
 
     def _logLine(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").strip("\x1e").rstrip()
+        text = line.decode("utf-8", "replace").rstrip()
         try:
-            event = eventFromJSON(text)
-            # What a worker's log has no word for comes as text.
-            event["log_namespace"], event["log_level"]
+            event = event_of(text)
         except (ValueError, KeyError, TypeError):
             if text:
                 self._log.error(

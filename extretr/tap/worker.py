@@ -15,12 +15,13 @@ from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory
-from twisted.logger import globalLogBeginner, jsonFileLogObserver
+from twisted.logger import FileLogObserver, globalLogBeginner
 
 from extretr.server import certificates
 from extretr.server.shared_brakes import AskedBrakes
 from extretr.server.sockets import AcceptingReactor
 from extretr.server.worker_link import WorkerLink
+from extretr.server.worker_log import line_of
 from extretr.server.workers import LINK
 from extretr.tap.process import Handed, WorkerProcess
 from extretr.tap.run import serving
@@ -43,7 +44,7 @@ def main() -> None:
     """
     configuration = json.loads(sys.stdin.buffer.read())
     log = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    globalLogBeginner.beginLoggingTo([jsonFileLogObserver(log)])
+    globalLogBeginner.beginLoggingTo([FileLogObserver(log, line_of)])
     from twisted.internet import reactor
 
     started: Any = reactor

@@ -8,14 +8,15 @@ from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import LogLevel, capturedLogs, eventAsJSON, formatEvent
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from extretr.server.limits import Brakes, Limits
 from extretr.server.worker_link import Hurry, Reload, Stop
-from extretr.server.worker_process import LOOK, MISSED_LOOKS
+from extretr.server.worker_log import line_of
+from extretr.server.worker_process import LOOK, MISSED_LOOKS, READ, REST
 from extretr.server.workers import (
     LINK,
     LONGEST_PAUSE,
@@ -38,6 +39,7 @@ class Process:
         self.written = b""
         self.signals = []
         self.told = []
+        self.reads = True
         worker.link.tell = self.told.append
         worker.link.ping = self.ping
         worker.makeConnection(self)
@@ -51,6 +53,12 @@ class Process:
 
     def closeStdin(self):
         self.written += b"<end>"
+
+    def pauseProducing(self):
+        self.reads = False
+
+    def resumeProducing(self):
+        self.reads = True
 
     def signalProcess(self, name):
         if name == "KILL" and "KILL" in self.signals:
@@ -270,6 +278,26 @@ class WorkersTests(SynchronousTestCase):
                 slow.pinged.callback(None)
         self.assertEqual((slow.signals, hangs.signals), ([], ["KILL"]))
 
+    def test_logRests(self):
+        """
+        A log that was read up is read on a little later, for all that is there by then;
+        one in which there is more is read on at once.
+        """
+        process = self.processes[0]
+        with capturedLogs():
+            process.worker.childDataReceived(2, b"x" * READ)
+            self.assertTrue(process.reads)
+            process.worker.childDataReceived(2, b"x")
+            self.assertFalse(process.reads)
+            # It was woken for both pipes at once.
+            process.worker.childDataReceived(1, b"x")
+            self.reactor.advance(REST / 2)
+            self.assertFalse(process.reads)
+            self.reactor.advance(REST / 2)
+            self.assertTrue(process.reads)
+            process.worker.childDataReceived(2, b"x")
+            self.assertFalse(process.reads)
+
     def test_log(self):
         """
         What a worker logs is logged, with its number; what it says besides, too.
@@ -282,7 +310,7 @@ class WorkersTests(SynchronousTestCase):
         }
         worker = self.processes[1].worker
         with capturedLogs() as events:
-            line = f"\x1e{eventAsJSON(event)}\n".encode()
+            line = line_of(event).encode()
             worker.childDataReceived(1, line[:10])
             worker.childDataReceived(1, line[10:])
             worker.childDataReceived(2, b"Traceback\n  File\n\n{}\nlast")
