@@ -37,7 +37,7 @@ async def counted(
         refused: whether an answer means that it was not counted.
     """
     if not isinstance(counting, Deferred):
-        # So it is without workers, several times a session.
+        # So it mostly is, several times a session.
         return counting
     answer: Deferred[Any] = Deferred()
 

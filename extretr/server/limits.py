@@ -1,8 +1,9 @@
 """
 The brakes of a server: how many may connect, and how soon they may log in.
 
-All that is counted lies in one object, which knows no session and no transport: with
-several workers it is the parent's, and they ask it.
+All that is counted lies in one object, which knows no session and no transport.  With
+several workers that is another (`extretr.server.shared_brakes`), and their parent has
+what is remembered.
 """
 
 from collections import Counter, OrderedDict
@@ -39,10 +40,9 @@ class Limits:
     delays: tuple[float, ...] = DELAYS
 
 
-@implementer(IBrakes)
-class Brakes:
+class Remembered:
     """
-    Counts connections, logins and failures against what is allowed.
+    What is remembered of logins: failures by address, and when users logged in.
     """
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
@@ -54,12 +54,62 @@ class Brakes:
         self._limits = limits
         self._now = now
         self._penalties = Penalties(limits.delays)
+        #: When users logged in whose next login has to wait.
+        self._last: OrderedDict[bytes, float] = OrderedDict()
+
+    def delay(self, address: str) -> float:
+        """
+        Give the seconds that a login of *address* has to wait.
+        """
+        return self._penalties.delay(address, self._now())
+
+    def failed(self, address: str, user: bytes, tried: bytes) -> None:
+        """
+        See `IBrakes`.
+        """
+        if address:
+            self._penalties.failed(address, user, tried, self._now())
+
+    def succeeded(self, address: str, user: bytes) -> None:
+        """
+        See `IBrakes`.
+        """
+        self._penalties.succeeded(address, user)
+
+    def tooSoon(self, user: bytes) -> bool:
+        """
+        Tell whether a user has to wait for the login delay.
+        """
+        last = self._last.get(user)
+        return last is not None and self._now() - last < self._limits.login_delay
+
+    def quitted(self, user: bytes, seconds: float) -> None:
+        """
+        See `IBrakes`.
+        """
+        if not self._limits.login_delay:
+            return
+        self._last[user] = self._now() - seconds
+        self._last.move_to_end(user)
+        if len(self._last) > MOST_USERS:
+            self._last.popitem(last=False)
+
+
+@implementer(IBrakes)
+class Brakes(Remembered):
+    """
+    Counts connections, logins and failures against what is allowed.
+    """
+
+    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+        """
+        See `Remembered`.
+        """
+        super().__init__(limits, now)
         self._connections: Counter[str] = Counter()
         self._in_all = 0
         self._logins: Counter[str] = Counter()
         self._users: Counter[bytes] = Counter()
-        #: When users logged in whose next login has to wait.
-        self._last: OrderedDict[bytes, float] = OrderedDict()
 
     def connect(self, address: str) -> str:
         """
@@ -90,7 +140,7 @@ class Brakes:
         if address and _reached(self._logins[address], self._limits.logins_per_address):
             return -1.0
         self._logins[address] += 1
-        return self._penalties.delay(address, self._now()) if address else 0.0
+        return self.delay(address) if address else 0.0
 
     def end(self, address: str) -> None:
         """
@@ -98,25 +148,11 @@ class Brakes:
         """
         _less(self._logins, address)
 
-    def failed(self, address: str, user: bytes, tried: bytes) -> None:
-        """
-        See `IBrakes`.
-        """
-        if address:
-            self._penalties.failed(address, user, tried, self._now())
-
-    def succeeded(self, address: str, user: bytes) -> None:
-        """
-        See `IBrakes`.
-        """
-        self._penalties.succeeded(address, user)
-
     def enter(self, user: bytes) -> str:
         """
         See `IBrakes`.
         """
-        last = self._last.get(user)
-        if last is not None and self._now() - last < self._limits.login_delay:
+        if self._limits.login_delay and self.tooSoon(user):
             return "login delay"
         if _reached(self._users[user], self._limits.per_user):
             return "sessions of a user"
@@ -128,17 +164,6 @@ class Brakes:
         See `IBrakes`.
         """
         _less(self._users, user)
-
-    def quitted(self, user: bytes, seconds: float) -> None:
-        """
-        See `IBrakes`.
-        """
-        if not self._limits.login_delay:
-            return
-        self._last[user] = self._now() - seconds
-        self._last.move_to_end(user)
-        if len(self._last) > MOST_USERS:
-            self._last.popitem(last=False)
 
 
 def _reached(count: int, most: int) -> bool:

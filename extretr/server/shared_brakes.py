@@ -1,51 +1,99 @@
 """
-Brakes that several processes share: they lie in one, and the others ask it.
+Brakes that several processes share.
 
-What a worker holds is counted where the brakes lie, so that all of it can be given
-back when the worker dies.  A session asks three times and tells four times something,
-and a command of AMP takes longer than all else of a short one: so what comes up in one
-turn of a worker's reactor goes in one.
+How many there are is counted in memory that all of them see, so each worker decides by
+itself, and the kernel keeps it exact.  What is remembered lies in the process that
+supervises them, which is asked about few: addresses with a failed login of late, and
+users where a login delay is set.
 """
 
-import json
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from extretr.errors import ServerBusy
 from extretr.interfaces import IBrakes
+from extretr.server.limits import Limits, Remembered
+from extretr.server.penalties import FORGIVEN_AFTER
+from extretr.server.shared_counts import SharedCounts
 
-#: Calls, and octets of them, that one command takes: a value of AMP has 65,535.
-MOST_CALLS = 500
-MOST_OCTETS = 60_000
+#: Sessions that there is room for, where more may be: some 30 MiB, when all was used.
+MOST_SESSIONS = 50_000
 
-#: What needs an answer.
-_ASKED = frozenset({"connect", "begin", "enter"})
+#: The key of all connections.
+_ALL = b""
+
+#: What the keys of addresses, of their logins, and of users begin with.
+_ADDRESS, _LOGINS, _USER = b"a", b"l", b"u"
+
+#: A question that cannot be answered fails alone, and does not end the link.
+_ERRORS = {Exception: b"FAILED"}
 
 
-class Calls(amp.Command):
+class Delay(amp.Command):
     """
-    Calls of methods of `IBrakes`, as JSON; an answer for each that needs one.
-
-    Octets are text of the same code points; null is the answer to what has failed.
+    Ask how long a login of an address has to wait.
     """
 
-    arguments = [(b"calls", amp.String())]
-    response = [(b"answers", amp.String())]
+    arguments = [(b"address", amp.Unicode())]
+    response = [(b"seconds", amp.Float())]
+    errors = _ERRORS
 
 
-def _at_once(send: Callable[[], object]) -> None:
-    send()
+class Failed(amp.Command):
+    """
+    Tell of a failed login.
+    """
+
+    arguments = [
+        (b"address", amp.Unicode()),
+        (b"user", amp.String()),
+        (b"tried", amp.String()),
+    ]
+    requiresAnswer = False
+
+
+class Succeeded(amp.Command):
+    """
+    Tell of a login that is right.
+    """
+
+    arguments = [(b"address", amp.Unicode()), (b"user", amp.String())]
+    requiresAnswer = False
+
+
+class TooSoon(amp.Command):
+    """
+    Ask whether a user's next login has to wait for the login delay.
+    """
+
+    arguments = [(b"user", amp.String())]
+    response = [(b"soon", amp.Boolean())]
+    errors = _ERRORS
+
+
+class Quitted(amp.Command):
+    """
+    Tell how long ago a session began that was ended by QUIT.
+    """
+
+    arguments = [(b"user", amp.String()), (b"seconds", amp.Float())]
+    requiresAnswer = False
+
+
+def keys_at_once(limits: Limits) -> int:
+    """
+    Give how many keys may have to be counted at once.
+    """
+    sessions = min(limits.connections or MOST_SESSIONS, MOST_SESSIONS)
+    return 3 * sessions + 1
 
 
 @implementer(IBrakes)
-class AskedBrakes:
+class SharedBrakes:
     """
     The brakes as a worker has them.
 
@@ -54,226 +102,202 @@ class AskedBrakes:
 
     def __init__(
         self,
-        ask: Callable[..., Any],
-        later: Callable[[Callable[[], object]], object] = _at_once,
+        limits: Limits,
+        counts: SharedCounts,
+        tell: Callable[..., Any],
+        now: Callable[[], float],
     ) -> None:
         """
         Args:
-            ask: calls a command at the process in which the brakes lie.
-            later: calls a function at the end of the reactor's turn.
+            limits: what is allowed.
+            counts: what all workers have counted.
+            tell: calls a command at the process that remembers.
+            now: gives the time in seconds, the same in all processes.
         """
-        self._ask = ask
-        self._later = later
-        self._calls: list[bytes] = []
-        self._octets = 0
-        self._waiting: list[Deferred[Any]] = []
+        self._limits = limits
+        self._counts = counts
+        self._tell = tell
+        self._now = now
 
-    def connect(self, address: str) -> "Deferred[str]":
+    def connect(self, address: str) -> str:
         """
         See `IBrakes`.
         """
-        return self._answer("connect", address)
+        limits = self._limits
+        if not (address or limits.connections):
+            return ""
+        with self._counts:
+            if self._isFull(_ALL, limits.connections):
+                return "connections"
+            if address:
+                of_address, logins = _keys_of(address)
+                if self._isFull(of_address, limits.per_address):
+                    return "connections of an address"
+                if self._isFull(logins, limits.logins_per_address):
+                    return "logins of an address"
+            self._counts.more(*self._counted(address))
+        return ""
 
     def disconnect(self, address: str) -> None:
         """
         See `IBrakes`.
         """
-        self._call("disconnect", address)
+        for key in self._counted(address):
+            self._counts.less(key)
 
-    def begin(self, address: str) -> "Deferred[float]":
+    def _counted(self, address: str) -> list[bytes]:
+        """
+        Give what a connection counts for: what is not limited need not be counted.
+        """
+        keys = []
+        if self._limits.connections:
+            keys.append(_ALL)
+        if address and self._limits.per_address:
+            keys.append(_keys_of(address)[0])
+        return keys
+
+    def begin(self, address: str) -> "float | Deferred[float]":
         """
         See `IBrakes`.
         """
-        return self._answer("begin", address) if address else succeed(0.0)
+        if not address:
+            return 0.0
+        if self._refuses(_keys_of(address)[1], self._limits.logins_per_address):
+            return -1.0
+        if not self._isRemembered(address):
+            return 0.0
+        delay: Deferred[float] = self._tell(Delay, address=address)
+
+        def failed(reason: Failure) -> Failure:
+            self.end(address)
+            return reason
+
+        return delay.addCallbacks(lambda answer: answer["seconds"], failed)
 
     def end(self, address: str) -> None:
         """
         See `IBrakes`.
         """
-        if address:
-            self._call("end", address)
+        if address and self._limits.logins_per_address:
+            self._counts.less(_keys_of(address)[1])
 
     def failed(self, address: str, user: bytes, tried: bytes) -> None:
         """
         See `IBrakes`.
         """
-        if address:
-            self._call("failed", address, _text(user), _text(tried))
+        if address and self._limits.delays:
+            self._counts.note(_keys_of(address)[0], self._now())
+            self._tell(Failed, address=address, user=user, tried=tried)
 
     def succeeded(self, address: str, user: bytes) -> None:
         """
         See `IBrakes`.
         """
-        if address:
-            self._call("succeeded", address, _text(user))
+        if address and self._isRemembered(address):
+            self._tell(Succeeded, address=address, user=user)
 
-    def enter(self, user: bytes) -> "Deferred[str]":
+    def _isRemembered(self, address: str) -> bool:
+        """
+        Tell whether there may be failures of *address* that are not forgiven.
+        """
+        since = self._now() - FORGIVEN_AFTER
+        return self._counts.is_noted(_keys_of(address)[0], since)
+
+    def enter(self, user: bytes) -> "str | Deferred[str]":
         """
         See `IBrakes`.
         """
-        return self._answer("enter", _text(user))
+        if not self._limits.login_delay:
+            return self._enter(user)
+        asked: Deferred[dict[str, bool]] = self._tell(TooSoon, user=user)
+        return asked.addCallback(
+            lambda answer: "login delay" if answer["soon"] else self._enter(user)
+        )
+
+    def _enter(self, user: bytes) -> str:
+        refused = self._refuses(_USER + user, self._limits.per_user)
+        return "sessions of a user" if refused else ""
 
     def leave(self, user: bytes) -> None:
         """
         See `IBrakes`.
         """
-        self._call("leave", _text(user))
+        if self._limits.per_user:
+            self._counts.less(_USER + user)
 
     def quitted(self, user: bytes, seconds: float) -> None:
         """
         See `IBrakes`.
         """
-        self._call("quitted", _text(user), float(seconds))
+        if self._limits.login_delay:
+            self._tell(Quitted, user=user, seconds=float(seconds))
 
-    def _answer(self, name: str, *arguments: Any) -> "Deferred[Any]":
-        answer: Deferred[Any] = Deferred()
-        self._call(name, *arguments, answer=answer)
-        return answer
+    def _refuses(self, key: bytes, most: int) -> bool:
+        """
+        Count one more of *key*, if it may be.
+        """
+        if not most:
+            return False
+        with self._counts:
+            if self._isFull(key, most):
+                return True
+            self._counts.more(key)
+        return False
 
-    def _call(
-        self, name: str, *arguments: Any, answer: "Deferred[Any] | None" = None
-    ) -> None:
-        call = json.dumps([name, *arguments]).encode("ascii")
-        self._octets += len(call) + 1
-        if self._octets > MOST_OCTETS or len(self._calls) == MOST_CALLS:
-            self._send()
-            self._octets = len(call) + 1
-        if answer is not None:
-            self._waiting.append(answer)
-        self._calls.append(call)
-        if len(self._calls) == 1:
-            self._later(self._send)
-
-    def _send(self) -> None:
-        calls, self._calls = self._calls, []
-        waiting, self._waiting = self._waiting, []
-        self._octets = 0
-        if not calls:
-            # They were too many to wait so long.
-            return
-
-        def failed(reason: Failure) -> None:
-            # That the other process is gone is found out by other means.
-            for answer in waiting:
-                answer.errback(reason)
-
-        asked = maybeDeferred(self._ask, Calls, calls=b"[%b]" % b",".join(calls))
-        asked.addCallbacks(lambda response: _give(waiting, response["answers"]), failed)
+    def _isFull(self, key: bytes, most: int) -> bool:
+        return 0 < most <= self._counts.of(key)
 
 
-def _give(waiting: list["Deferred[Any]"], answers: bytes) -> None:
-    for answer, value in zip(waiting, json.loads(answers), strict=True):
-        if value is None:
-            answer.errback(ServerBusy())
-        else:
-            answer.callback(value)
+def _keys_of(address: str) -> tuple[bytes, bytes]:
+    """
+    Give the keys of an address's connections, and of its logins.
+    """
+    octets = address.encode()
+    return _ADDRESS + octets, _LOGINS + octets
 
 
 class BrakesDesk(amp.CommandLocator):
     """
-    Answers one worker where the brakes lie, and knows what it holds.
+    Answers a worker in the process that remembers.
     """
 
-    _log = Logger()
+    def __init__(self, remembered: Remembered) -> None:
+        self._remembered = remembered
 
-    def __init__(self, brakes: IBrakes) -> None:
-        self._brakes: Any = brakes
-        self._connections: Counter[str] = Counter()
-        self._logins: Counter[str] = Counter()
-        self._sessions: Counter[bytes] = Counter()
-        self._called: dict[str, Callable[..., Any]] = {
-            "connect": self._connect,
-            "disconnect": self._disconnect,
-            "begin": self._begin,
-            "end": self._end,
-            "failed": self._failed,
-            "succeeded": self._succeeded,
-            "enter": self._enter,
-            "leave": self._leave,
-            "quitted": self._quitted,
-        }
-
-    def giveBack(self) -> None:
+    @Delay.responder
+    def delay(self, address: str) -> dict[str, float]:
         """
-        Take back all that the worker held: it is gone.
+        See `Remembered.delay`.
         """
-        brakes = self._brakes
-        everything: list[tuple[Counter[Any], Callable[[Any], Any]]] = [
-            (self._connections, brakes.disconnect),
-            (self._logins, brakes.end),
-            (self._sessions, brakes.leave),
-        ]
-        for held, take_back in everything:
-            for key in held.elements():
-                take_back(key)
-            held.clear()
+        return {"seconds": self._remembered.delay(address)}
 
-    @Calls.responder
-    def calls(self, calls: bytes) -> dict[str, Any]:
+    @Failed.responder
+    def failed(self, address: str, user: bytes, tried: bytes) -> dict[str, Any]:
         """
-        Do what the worker asks, in its order.
+        See `Remembered.failed`.
         """
-        answers = []
-        for name, *arguments in json.loads(calls):
-            answer = None
-            try:
-                answer = self._called[name](*arguments)
-            except Exception:
-                self._log.failure("the brakes failed")
-            if name in _ASKED:
-                answers.append(answer)
-        return {"answers": json.dumps(answers).encode("ascii")}
+        self._remembered.failed(address, user, tried)
+        return {}
 
-    def _connect(self, address: str) -> str:
-        limit: str = self._brakes.connect(address)
-        if not limit:
-            self._connections[address] += 1
-        return limit
+    @Succeeded.responder
+    def succeeded(self, address: str, user: bytes) -> dict[str, Any]:
+        """
+        See `Remembered.succeeded`.
+        """
+        self._remembered.succeeded(address, user)
+        return {}
 
-    def _disconnect(self, address: str) -> None:
-        self._takeBack(self._connections, address, self._brakes.disconnect)
+    @TooSoon.responder
+    def tooSoon(self, user: bytes) -> dict[str, bool]:
+        """
+        See `Remembered.tooSoon`.
+        """
+        return {"soon": self._remembered.tooSoon(user)}
 
-    def _begin(self, address: str) -> float:
-        seconds = float(self._brakes.begin(address))
-        if seconds >= 0:
-            self._logins[address] += 1
-        return seconds
-
-    def _end(self, address: str) -> None:
-        self._takeBack(self._logins, address, self._brakes.end)
-
-    def _failed(self, address: str, user: str, tried: str) -> None:
-        self._brakes.failed(address, _octets(user), _octets(tried))
-
-    def _succeeded(self, address: str, user: str) -> None:
-        self._brakes.succeeded(address, _octets(user))
-
-    def _enter(self, user: str) -> str:
-        limit: str = self._brakes.enter(_octets(user))
-        if not limit:
-            self._sessions[_octets(user)] += 1
-        return limit
-
-    def _leave(self, user: str) -> None:
-        self._takeBack(self._sessions, _octets(user), self._brakes.leave)
-
-    def _quitted(self, user: str, seconds: float) -> None:
-        self._brakes.quitted(_octets(user), seconds)
-
-    @staticmethod
-    def _takeBack(
-        held: "Counter[Any]", key: Any, take_back: Callable[[Any], Any]
-    ) -> None:
-        if held[key] > 0:
-            held[key] -= 1
-            take_back(key)
-        if not held[key]:
-            del held[key]
-
-
-def _text(octets: bytes) -> str:
-    return octets.decode("latin-1")
-
-
-def _octets(text: str) -> bytes:
-    return text.encode("latin-1")
+    @Quitted.responder
+    def quitted(self, user: bytes, seconds: float) -> dict[str, Any]:
+        """
+        See `Remembered.quitted`.
+        """
+        self._remembered.quitted(user, seconds)
+        return {}

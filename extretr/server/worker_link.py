@@ -77,11 +77,10 @@ class SupervisorLink(amp.AMP):
 
     def connectionLost(self, reason: Any = None) -> None:
         """
-        Take back what the worker held: it is gone, and all that it said was heard.
+        Tell it nothing any more.
         """
         self._lost = True
         super().connectionLost(reason)
-        self._desk.giveBack()
 
     def tell(self, command: type[amp.Command]) -> None:
         """

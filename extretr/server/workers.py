@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from extretr.interfaces import IBrakes
+from extretr.server.limits import Remembered
 from extretr.server.shared_brakes import BrakesDesk
+from extretr.server.shared_counts import SharedCounts
 from extretr.server.worker_link import Hurry, Reload, Stop, SupervisorLink
 from extretr.server.worker_process import Worker
 
@@ -25,8 +26,9 @@ PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: Seconds more than running transfers get before a worker that stops is killed.
 STOP_MARGIN = 5.0
 
-#: The descriptor of the link in a worker; those of its ports follow.
-LINK = 3
+#: The descriptors, in a worker, of the link, of what workers count in, and of the first
+#: of its ports.
+LINK, COUNTS, FIRST_PORT = 3, 4, 5
 
 
 class Workers(Service):
@@ -42,9 +44,10 @@ class Workers(Service):
         count: int,
         command: Sequence[str],
         environ: Mapping[str, str],
-        configuration: Callable[[Sequence[Any]], bytes],
+        configuration: Callable[[int, Sequence[Any]], bytes],
         ports: Sequence[Any],
-        brakes: IBrakes,
+        remembered: Remembered,
+        counts: SharedCounts,
         stopAfter: float,
         ready: Callable[[], object],
         gone: Callable[[int], object] = lambda _: None,
@@ -55,9 +58,11 @@ class Workers(Service):
             count: how many workers.
             command: the command line of a worker.
             environ: its environment.
-            configuration: gives what it reads from its standard input, for the ports.
+            configuration: gives what it reads from its standard input, by its number,
+                from 1 on, and the ports.
             ports: the open ports, once the service starts.
-            brakes: hold back what comes to any of them.
+            remembered: what they ask for.
+            counts: what they count in.
             stopAfter: seconds that running transfers get.
             ready: is called when all serve for the first time.
             gone: gets the process number of each one that has ended.
@@ -68,7 +73,8 @@ class Workers(Service):
         self._environ = dict(environ)
         self._configuration = configuration
         self._ports = ports
-        self._brakes = brakes
+        self._remembered = remembered
+        self._counts = counts
         self._stopAfter = stopAfter
         self._ready: Callable[[], object] | None = ready
         self._gone = gone
@@ -92,7 +98,9 @@ class Workers(Service):
         self._calls.pop(number, None)
         if not self.running:
             return
-        worker = Worker(number, self._reactor, BrakesDesk(self._brakes), self._ended)
+        worker = Worker(
+            number, self._reactor, BrakesDesk(self._remembered), self._ended
+        )
         worker.whenServing = self._serves
         try:
             process = self._linked(worker)
@@ -100,7 +108,7 @@ class Workers(Service):
             self._again(worker, f"cannot be started ({error.strerror})")
             return
         self._workers[number] = worker
-        process.write(self._configuration(self._ports))
+        process.write(self._configuration(number, self._ports))
         process.closeStdin()
 
     def _linked(self, worker: Worker) -> Any:
@@ -119,7 +127,8 @@ class Workers(Service):
 
     def _spawn(self, worker: Worker, link: int) -> Any:
         descriptors: dict[int, Any] = {0: "w", 1: "r", 2: "r", LINK: link}
-        for descriptor, port in enumerate(self._ports, LINK + 1):
+        descriptors[COUNTS] = self._counts.descriptor
+        for descriptor, port in enumerate(self._ports, FIRST_PORT):
             descriptors[descriptor] = port.fileno()
         return self._reactor.spawnProcess(
             worker,
@@ -143,6 +152,7 @@ class Workers(Service):
 
     def _ended(self, worker: Worker) -> None:
         del self._workers[worker.number]
+        self._counts.forget(worker.number - 1)
         self._gone(worker.pid)
         if not self.running:
             if not self._workers and self._stopped is not None:

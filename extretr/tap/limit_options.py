@@ -118,11 +118,11 @@ class LimitOptions(OneLineOptions):
         )
 
 
-def brakes_of(run: Any, reactor: Any) -> Brakes:
+def limits_of(run: Any) -> Limits:
     """
-    Give the brakes that the options *run* have.
+    Give the limits that the options *run* have.
     """
-    limits = Limits(
+    return Limits(
         connections=run["max-connections"],
         per_address=run["max-per-address"],
         per_user=run["max-per-user"],
@@ -130,7 +130,13 @@ def brakes_of(run: Any, reactor: Any) -> Brakes:
         login_delay=run["login-delay"],
         delays=run["penalty"],
     )
-    return Brakes(limits, reactor.seconds)
+
+
+def brakes_of(run: Any, reactor: Any) -> Brakes:
+    """
+    Give the brakes of a process that serves alone, as the options *run* have them.
+    """
+    return Brakes(limits_of(run), reactor.seconds)
 
 
 def session_limits(run: Any, brakes: Any) -> dict[str, Any]:

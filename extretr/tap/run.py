@@ -42,7 +42,7 @@ def run_service(run: Any, reactor: Any) -> IService:
         return serving(run, reactor, Process(reactor, run["stop-after"]))
     # What a worker would find wrong is told before any is started.
     serving(run, reactor, WorkerProcess(reactor, run["stop-after"]))
-    return supervised(run, reactor, brakes_of(run, reactor))
+    return supervised(run, reactor)
 
 
 def serving(

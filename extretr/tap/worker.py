@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import sys
-from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
@@ -18,11 +17,13 @@ from twisted.internet.protocol import Factory
 from twisted.logger import FileLogObserver, globalLogBeginner
 
 from extretr.server import certificates
-from extretr.server.shared_brakes import AskedBrakes
+from extretr.server.shared_brakes import SharedBrakes
+from extretr.server.shared_counts import SharedCounts
 from extretr.server.sockets import AcceptingReactor
 from extretr.server.worker_link import WorkerLink
 from extretr.server.worker_log import line_of
-from extretr.server.workers import LINK
+from extretr.server.workers import COUNTS, FIRST_PORT, LINK
+from extretr.tap.limit_options import limits_of
 from extretr.tap.process import Handed, WorkerProcess
 from extretr.tap.run import serving
 from extretr.tap.run_options import RunOptions
@@ -54,16 +55,18 @@ def main() -> None:
     families = configuration["families"]
     sockets = [
         socket.socket(socket.AddressFamily(family), fileno=descriptor)
-        for descriptor, family in enumerate(families, LINK + 1)
+        for descriptor, family in enumerate(families, FIRST_PORT)
     ]
     for path, octets in configuration["files"].items():
         certificates.handed[path] = base64.b64decode(octets)
     process = WorkerProcess(reactor, run["stop-after"])
     link = WorkerLink(process)
     keys = {name: bytes.fromhex(key) for name, key in configuration["keys"].items()}
+    number = configuration["number"] - 1
+    counts = SharedCounts(COUNTS, run["workers"], number, keys["counts"])
     handed = Handed(
         ports=AcceptingReactor(reactor, sockets),
-        brakes=AskedBrakes(link.callRemote, partial(started.callLater, 0)),
+        brakes=SharedBrakes(limits_of(run), counts, link.callRemote, started.seconds),
         users_key=keys["users"],
         attributes={"triedKey": keys["tried"]},
     )

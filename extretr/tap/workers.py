@@ -14,11 +14,14 @@ from typing import Any
 from twisted.application.service import IService, MultiService
 from twisted.internet.protocol import Factory
 
-from extretr.interfaces import IBrakes
+from extretr.server.limits import Remembered
+from extretr.server.shared_brakes import keys_at_once
+from extretr.server.shared_counts import SharedCounts, make_table
 from extretr.server.signals import Signals
 from extretr.server.sockets import OpeningReactor
 from extretr.server.systemd import Notifier
 from extretr.server.workers import Workers
+from extretr.tap.limit_options import limits_of
 from extretr.tap.listening import listeners
 from extretr.tap.monitor_options import Monitor, checks_of, listening
 from extretr.tap.process import preload
@@ -27,11 +30,11 @@ from extretr.tap.process import preload
 #: folder in which it happens to run.
 COMMAND = (sys.executable, "-P", "-m", "extretr.tap.worker")
 
-#: By which all workers make the same of a user or a password.
-KEYS = ("users", "tried")
+#: By which all workers make the same of a user, a password, or what is counted.
+KEYS = ("users", "tried", "counts")
 
 
-def supervised(run: Any, reactor: Any, brakes: IBrakes) -> IService:
+def supervised(run: Any, reactor: Any) -> IService:
     """
     Give the service that opens the ports and keeps workers running.
     """
@@ -50,14 +53,16 @@ def supervised(run: Any, reactor: Any, brakes: IBrakes) -> IService:
     monitor = Monitor(run, reactor)
     monitor.share(environ)
     keys = {name: secrets.token_hex(32) for name in KEYS}
+    limits, count = limits_of(run), run["workers"]
     workers = Workers(
         reactor,
-        run["workers"],
+        count,
         COMMAND,
         environ,
         partial(_configuration, run, os.getcwd(), _handed(run), keys),
         opening.ports,
-        brakes,
+        Remembered(limits, reactor.seconds),
+        SharedCounts(make_table(count, keys_at_once(limits)), count),
         run["stop-after"],
         systemd.ready,
         monitor.forget,
@@ -89,12 +94,14 @@ def _configuration(
     folder: str,
     handed: dict[str, str],
     keys: dict[str, str],
+    number: int,
     ports: Sequence[Any],
 ) -> bytes:
     # Not in the arguments of the process, which everybody on the machine can see.
     return json.dumps(
         {
             "arguments": run.given,
+            "number": number,
             "folder": folder,
             "files": handed,
             "keys": keys,

@@ -1,7 +1,13 @@
 """
-`extretr.server.shared_brakes` and `extretr.server.worker_link`: a worker asks.
+`extretr.server.shared_brakes` and `extretr.server.worker_link`: what workers share.
 """
 
+import os
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -11,10 +17,16 @@ from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from extretr.errors import ServerBusy
 from extretr.interfaces import IBrakes
-from extretr.server.limits import Brakes, Limits
-from extretr.server.shared_brakes import AskedBrakes, BrakesDesk
+from extretr.server.limits import Brakes, Limits, Remembered
+from extretr.server.penalties import FORGIVEN_AFTER
+from extretr.server.shared_brakes import (
+    MOST_SESSIONS,
+    BrakesDesk,
+    SharedBrakes,
+    keys_at_once,
+)
+from extretr.server.shared_counts import SharedCounts, make_table
 from extretr.server.worker_link import (
     Hurry,
     Reload,
@@ -42,25 +54,27 @@ class Process:
         self.told.append("hurry")
 
 
-class LinkedTestCase(SynchronousTestCase):
+class Cluster:
     """
-    Two workers and their supervisor.
+    Some workers and their supervisor, whose messages wait until they are pumped.
     """
 
-    def setUp(self):
-        self.clock = Clock()
-        limits = Limits(
-            connections=3, per_address=2, per_user=1, logins_per_address=1,
-            login_delay=10, delays=(5.0,),
-        )  # fmt: skip
-        self.brakes = Brakes(limits, self.clock.seconds)
+    def __init__(self, count, limits, clock):
+        self.limits, self.clock = limits, clock
         self.serving = []
-        self.first, self.second = self.worker(), self.worker()
+        self.remembered = Remembered(limits, clock.seconds)
+        self._count = count
+        self._table = make_table(count, 50)
+        self._counts = SharedCounts(self._table, count)
+        self.workers = [self._worker(number) for number in range(count)]
 
-    def worker(self):
+    def close(self):
+        os.close(self._table)
+
+    def _worker(self, number):
         worker = Process()
         supervisor = SupervisorLink(
-            lambda: self.serving.append(worker), BrakesDesk(self.brakes)
+            lambda: self.serving.append(worker), BrakesDesk(self.remembered)
         )
         link = WorkerLink(worker)
         with capturedLogs():
@@ -71,18 +85,55 @@ class LinkedTestCase(SynchronousTestCase):
                 FakeTransport(link, False),
             )
         worker.link, worker.supervisor = link, supervisor
-        worker.brakes = AskedBrakes(link.callRemote)
+        worker.asked = []
+
+        def tell(command, **arguments):
+            worker.asked.append(command)
+            return link.callRemote(command, **arguments)
+
+        counts = SharedCounts(self._table, self._count, number)
+        worker.brakes = SharedBrakes(self.limits, counts, tell, self.clock.seconds)
         return worker
+
+    def die(self, number):
+        """
+        Have a worker die, and another start in its place.
+        """
+        dead = self.workers[number]
+        with capturedLogs():
+            dead.link.transport.abortConnection()
+            dead.pump.flush()
+        self._counts.forget(number)
+        self.workers[number] = self._worker(number)
+
+
+class LinkedTestCase(SynchronousTestCase):
+    """
+    Two workers and their supervisor.
+    """
+
+    limits = Limits(
+        connections=3, per_address=2, per_user=1, logins_per_address=1,
+        login_delay=10, delays=(5.0,),
+    )  # fmt: skip
+
+    def setUp(self):
+        self.clock = Clock()
+        self.clock.advance(10_000)
+        self.cluster = Cluster(2, self.limits, self.clock)
+        self.addCleanup(self.cluster.close)
+        self.serving = self.cluster.serving
+        self.first, self.second = self.cluster.workers
 
     def ask(self, worker, name, *arguments):
         result = getattr(worker.brakes, name)(*arguments)
         worker.pump.flush()
-        return None if result is None else self.successResultOf(result)
+        if isinstance(result, Deferred):
+            return self.successResultOf(result)
+        return result
 
     def die(self, worker):
-        with capturedLogs():
-            worker.link.transport.abortConnection()
-            worker.pump.flush()
+        self.cluster.die(self.cluster.workers.index(worker))
 
 
 class BrakesTests(LinkedTestCase):
@@ -135,6 +186,40 @@ class BrakesTests(LinkedTestCase):
         self.ask(self.second, "end", "192.0.2.7")
         self.ask(self.second, "succeeded", "192.0.2.7", b"alice")
 
+    def test_failedNow(self):
+        """
+        While it is on its way that a login has failed, the address is asked about
+        already, and its next login at the same worker waits.
+        """
+        self.first.brakes.begin("192.0.2.7")
+        self.first.brakes.failed("192.0.2.7", b"alice", b"tried")
+        self.first.brakes.end("192.0.2.7")
+        waits = self.first.brakes.begin("192.0.2.7")
+        self.assertNoResult(waits)
+        self.first.pump.flush()
+        self.assertEqual(self.successResultOf(waits), 5)
+        self.first.brakes.end("192.0.2.7")
+        self.assertIsInstance(self.second.brakes.begin("192.0.2.7"), Deferred)
+
+    def test_forgiven(self):
+        """
+        What lies back for long is not asked about any more, as it is forgiven.
+        """
+        self.ask(self.first, "failed", "192.0.2.7", b"alice", b"tried")
+        self.clock.advance(FORGIVEN_AFTER - 1)
+        self.assertEqual(self.ask(self.second, "begin", "192.0.2.7"), 5)
+        self.ask(self.second, "end", "192.0.2.7")
+        self.clock.advance(3)
+        self.assertEqual(self.second.brakes.begin("192.0.2.7"), 0)
+
+    def test_succeeded(self):
+        """
+        A login that is right takes back the failures of its user at all workers.
+        """
+        self.ask(self.first, "failed", "192.0.2.7", b"alice", b"tried")
+        self.ask(self.second, "succeeded", "192.0.2.7", b"alice")
+        self.assertEqual(self.ask(self.first, "begin", "192.0.2.7"), 0)
+
     def test_dead(self):
         """
         A worker that dies gives back all that it held, once, and no more than that.
@@ -154,123 +239,177 @@ class BrakesTests(LinkedTestCase):
 
     def test_supervisorDead(self):
         """
-        Without a supervisor no question is answered, and the worker stops.
+        Without a supervisor no question is answered, and the worker stops; the login
+        that it was about is not counted.
         """
-        asked = self.first.brakes.connect("a")
+        self.first.brakes.failed("a", b"alice", b"tried")
+        asked = self.first.brakes.begin("a"), self.first.brakes.enter(b"alice")
         with capturedLogs():
             self.first.link.connectionLost(Failure(ConnectionLost()))
-        self.failureResultOf(asked, ConnectionLost)
+        for each in asked:
+            self.failureResultOf(each, ConnectionLost)
         self.assertEqual(self.first.told, ["stop"])
-
-
-class TogetherTests(LinkedTestCase):
-    """
-    What a worker asks in one turn of its reactor goes as one.
-    """
-
-    def setUp(self):
-        super().setUp()
-        self.sent, self.turns = [], []
-
-        def ask(command, **arguments):
-            self.sent.append(arguments)
-            return self.first.link.callRemote(command, **arguments)
-
-        self.asked = AskedBrakes(ask, self.turns.append)
-
-    def turn(self):
-        turns = self.turns[:]
-        self.turns.clear()
-        for end in turns:
-            end()
-        self.first.pump.flush()
-
-    def test_one(self):
-        """
-        Questions and what is told keep their order; each question has its answer.
-        """
-        answers = [self.asked.connect("a"), self.asked.enter(b"\xff\0")]
-        self.asked.disconnect("a")
-        answers += [self.asked.connect("a"), self.asked.enter(b"\xff\0")]
-        answers += [self.asked.begin("a")]
-        self.assertEqual(self.sent, [])
-        self.turn()
-        self.assertEqual(
-            [self.successResultOf(answer) for answer in answers],
-            ["", "", "", "sessions of a user", 0.0],
-        )
-        self.assertEqual(len(self.sent), 1)
-        self.assertEqual(self.turns, [])
-
-    def test_next(self):
-        """
-        What comes up later goes in its own turn; a turn without anything sends nothing.
-        """
-        for _ in range(2):
-            self.asked.enter(b"alice")
-            self.turn()
-            self.turn()
-        self.assertEqual(len(self.sent), 2)
-
-    def test_notLimited(self):
-        """
-        Of a login without an address nobody is asked or told, as it never waits.
-        """
-        for _ in range(30):
-            self.assertEqual(self.successResultOf(self.asked.begin("")), 0)
-            self.asked.failed("", b"alice", b"tried")
-            self.assertEqual(self.brakes.begin(""), 0)
-        self.asked.end("")
-        self.asked.succeeded("", b"alice")
-        self.turn()
-        self.assertEqual(self.sent, [])
-
-    def test_many(self):
-        """
-        What is too much for one command goes in several, in its order.
-        """
-        answers = [self.asked.enter(b"%d" % number) for number in range(1001)]
-        answers += [self.asked.enter(b"\1" * 9000) for _ in range(3)]
-        self.turn()
-        found = [self.successResultOf(answer) for answer in answers]
-        self.assertEqual(found, [""] * 1002 + ["sessions of a user"] * 2)
-        for sent in self.sent:
-            self.assertLess(len(sent["calls"]), 65536)
+        again = self.first.brakes.begin("a")
+        self.failureResultOf(again, ConnectionLost, ConnectionDone)
+        self.first.brakes.failed("a", b"alice", b"tried")
 
     def test_failure(self):
         """
         A question that cannot be answered fails alone.
         """
-        self.patch(self.brakes, "begin", None)
-        answers = [self.asked.begin("a"), self.asked.connect("a")]
-        self.turn()
-        self.failureResultOf(answers[0], ServerBusy)
-        self.assertEqual(self.successResultOf(answers[1]), "")
-        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.patch(self.cluster.remembered, "tooSoon", lambda user: 1 / 0)
+        failures = []
+        self.first.brakes.enter(b"alice").addErrback(failures.append)
+        self.ask(self.first, "failed", "a", b"alice", b"tried")
+        self.assertEqual(len(failures), 1)
+        self.assertEqual(self.ask(self.first, "begin", "a"), 5)
 
     def test_tooLong(self):
         """
         So does one that no command can take.
         """
-        users = [b"alice", b"\1" * 20000, b"bob"]
-        answers = [self.asked.enter(user) for user in users]
-        self.turn()
-        self.assertEqual(self.successResultOf(answers[0]), "")
-        self.failureResultOf(answers[1], TooLong)
-        self.assertEqual(self.successResultOf(answers[2]), "")
+        self.assertRaises(TooLong, self.first.brakes.enter, b"\1" * 70_000)
+        self.assertEqual(self.ask(self.first, "enter", b"alice"), "")
 
-    def test_gone(self):
+    def test_keys(self):
         """
-        Where nobody answers any more, all questions fail; what is told is not missed.
+        There is room for what the limit of connections allows, or for very many.
         """
-        answers = [self.asked.begin("a"), self.asked.connect("a")]
-        self.asked.end("a")
-        self.die(self.first)
-        self.turn()
-        self.asked.end("a")
-        self.turn()
-        for answer in answers:
-            self.failureResultOf(answer, ConnectionDone)
+        self.assertEqual(keys_at_once(Limits(connections=100)), 301)
+        for connections in (0, 10**9):
+            limits = Limits(connections=connections)
+            self.assertEqual(keys_at_once(limits), 3 * MOST_SESSIONS + 1)
+
+
+class NobodyAskedTests(LinkedTestCase):
+    """
+    What a worker decides by itself.
+    """
+
+    limits = Limits(
+        connections=5000, per_address=100, per_user=10, logins_per_address=9
+    )
+
+    def test_session(self):
+        """
+        Of a session whose address has not failed of late nobody is asked or told.
+        """
+        brakes = self.first.brakes
+        for address in ("192.0.2.7", ""):
+            self.assertEqual(brakes.connect(address), "")
+            self.assertEqual(brakes.begin(address), 0)
+            brakes.succeeded(address, b"alice")
+            brakes.end(address)
+            self.assertEqual(brakes.enter(b"alice"), "")
+            brakes.quitted(b"alice", 1)
+            brakes.leave(b"alice")
+            brakes.disconnect(address)
+        self.assertEqual(self.first.asked, [])
+
+    def test_noAddress(self):
+        """
+        A login without an address never waits.
+        """
+        for _ in range(30):
+            self.assertEqual(self.first.brakes.begin(""), 0)
+            self.first.brakes.failed("", b"alice", b"tried")
+        self.first.brakes.end("")
+        self.assertEqual(self.first.asked, [])
+
+
+class NoLimitsTests(LinkedTestCase):
+    """
+    Without limits any number may be.
+    """
+
+    limits = Limits(delays=())
+
+    def test_any(self):
+        """
+        Nothing is counted, and no failure told.
+        """
+        brakes = self.first.brakes
+        for address in ("a", ""):
+            self.assertEqual({brakes.connect(address) for _ in range(100)}, {""})
+            self.assertEqual({brakes.begin(address) for _ in range(100)}, {0.0})
+        self.assertEqual({brakes.enter(b"a") for _ in range(100)}, {""})
+        brakes.failed("a", b"alice", b"tried")
+        brakes.succeeded("a", b"alice")
+        brakes.end("a")
+        brakes.leave(b"a")
+        brakes.disconnect("a")
+        self.assertEqual(self.first.asked, [])
+
+
+ADDRESSES = ("", "a", "b")
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(("connect", "begin")), st.sampled_from(ADDRESSES)),
+    st.tuples(st.just("enter"), st.sampled_from((b"alice", b"bob"))),
+    st.tuples(st.just("back"), st.integers(0, 50)),
+    st.tuples(st.sampled_from(("failed", "succeeded")), st.sampled_from(ADDRESSES)),
+    st.tuples(st.sampled_from(("pump", "die")), st.none()),
+)
+UNDO = {"connect": "disconnect", "begin": "end", "enter": "leave"}
+LIMITS = Limits(connections=6, per_address=3, per_user=2, logins_per_address=2)
+
+
+class ModelTests(SynchronousTestCase):
+    """
+    Several workers, whose messages are late and who may die, are like one process.
+    """
+
+    @given(st.lists(st.tuples(st.integers(0, 2), STEPS), max_size=80))
+    def test_model(self, steps):
+        """
+        What each answers is what brakes of one process would: so no limit is exceeded,
+        nobody is refused what is free, and the dead have given back everything.
+        """
+        clock = Clock()
+        clock.advance(10_000)
+        cluster, one = Cluster(3, LIMITS, clock), Brakes(LIMITS, clock.seconds)
+        held = [Counter() for _ in cluster.workers]
+        delays = []
+        try:
+            for number, (name, argument) in steps:
+                worker, mine = cluster.workers[number], held[number]
+                if name == "pump":
+                    worker.pump.flush()
+                elif name == "die":
+                    cluster.die(number)
+                    for (what, key), count in mine.items():
+                        for _ in range(count):
+                            getattr(one, UNDO[what])(key)
+                    mine.clear()
+                elif name == "back":
+                    keys = sorted(mine.elements(), key=repr)
+                    if keys:
+                        what, key = keys[argument % len(keys)]
+                        mine[what, key] -= 1
+                        getattr(worker.brakes, UNDO[what])(key)
+                        getattr(one, UNDO[what])(key)
+                elif name in ("failed", "succeeded"):
+                    told = (b"alice", b"tried") if name == "failed" else (b"alice",)
+                    getattr(worker.brakes, name)(argument, *told)
+                else:
+                    self.answer(worker, one, name, argument, mine, delays)
+            for worker in cluster.workers:
+                worker.pump.flush()
+            for delay in delays:
+                # One that has died is not answered any more.
+                delay.addErrback(lambda reason: reason.trap(ConnectionDone))
+                self.successResultOf(delay)
+        finally:
+            cluster.close()
+
+    def answer(self, worker, one, name, key, mine, delays):
+        expected, found = (getattr(each, name)(key) for each in (one, worker.brakes))
+        if isinstance(found, Deferred):
+            # It is counted; how long it waits is on its way.
+            delays.append(found)
+            found = 0.0
+        self.assertEqual(found, expected)
+        if found in ("", 0.0):
+            mine[name, key] += 1
 
 
 class LinkTests(LinkedTestCase):

@@ -13,11 +13,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from extretr.server.limits import Brakes, Limits
+from extretr.server.limits import Limits, Remembered
 from extretr.server.worker_link import Hurry, Reload, Stop
 from extretr.server.worker_log import line_of
 from extretr.server.worker_process import LOOK, MISSED_LOOKS, READ, REST
 from extretr.server.workers import (
+    COUNTS,
+    FIRST_PORT,
     LINK,
     LONGEST_PAUSE,
     PAUSE,
@@ -69,6 +71,18 @@ class Process:
         self.worker.processEnded(Failure(reason or ProcessDone(0)))
 
 
+class Counts:
+    """
+    What workers count in.
+    """
+
+    descriptor = 30
+
+    def __init__(self):
+        self.forgotten = []
+        self.forget = self.forgotten.append
+
+
 class Port:
     def __init__(self, descriptor):
         self.fileno = lambda: descriptor
@@ -84,6 +98,7 @@ class WorkersTests(SynchronousTestCase):
         self.reactor.adoptStreamConnection = lambda *told: None
         self.reactor.spawnProcess = self.spawn
         self.processes = []
+        self.counts = Counts()
         self.refusal = None
         self.ready = []
         self.workers = Workers(
@@ -91,9 +106,10 @@ class WorkersTests(SynchronousTestCase):
             2,
             ["python", "-m", "worker"],
             {"A": "1"},
-            lambda ports: b"%d ports" % len(ports),
+            lambda number, ports: b"%d: %d ports" % (number, len(ports)),
             [Port(20), Port(21)],
-            Brakes(Limits(), self.reactor.seconds),
+            Remembered(Limits(), self.reactor.seconds),
+            self.counts,
             30.0,
             lambda: self.ready.append(True),
         )
@@ -120,19 +136,27 @@ class WorkersTests(SynchronousTestCase):
 
     def test_started(self):
         """
-        Each gets what it is to do on its standard input, a link and the ports; when
-        all serve, that is told once.
+        Each gets what it is to do on its standard input, a link, what is counted in,
+        and the ports; when all serve, that is told once.
         """
         verifyObject(IService, self.workers)
         self.assertEqual(
             self.spawned, ("python", ["python", "-m", "worker"], {"A": "1"})
         )
-        for process in self.processes:
-            self.assertEqual(process.written, b"2 ports<end>")
+        for number, process in enumerate(self.processes, 1):
+            self.assertEqual(process.written, b"%d: 2 ports<end>" % number)
             descriptors = dict(process.descriptors)
             self.assertIsInstance(descriptors.pop(LINK), int)
             self.assertEqual(
-                descriptors, {0: "w", 1: "r", 2: "r", LINK + 1: 20, LINK + 2: 21}
+                descriptors,
+                {
+                    0: "w",
+                    1: "r",
+                    2: "r",
+                    COUNTS: 30,
+                    FIRST_PORT: 20,
+                    FIRST_PORT + 1: 21,
+                },
             )
         self.serve(self.processes[0])
         self.assertEqual(self.ready, [])
@@ -277,6 +301,19 @@ class WorkersTests(SynchronousTestCase):
                 self.reactor.advance(LOOK)
                 slow.pinged.callback(None)
         self.assertEqual((slow.signals, hangs.signals), ([], ["KILL"]))
+
+    def test_forgotten(self):
+        """
+        What a worker has counted is forgotten when it has ended, not before, and before
+        another counts in its place.
+        """
+        first, second = self.processes
+        self.serve(first, second)
+        self.assertEqual(self.counts.forgotten, [])
+        self.end(second)
+        self.assertEqual((self.counts.forgotten, len(self.processes)), ([1], 2))
+        self.reactor.advance(PAUSE)
+        self.assertEqual((self.counts.forgotten, len(self.processes)), ([1], 3))
 
     def test_logRests(self):
         """

@@ -122,7 +122,7 @@ class ProcessTests(_TapTestCase):
         workers = list(service)[-1]
         self.assertTrue(IService.providedBy(workers))
         self.assertEqual(workers._command, list(COMMAND))
-        told = json.loads(workers._configuration(workers._ports))
+        told = json.loads(workers._configuration(2, workers._ports))
         self.assertEqual(
             told["arguments"][:2], ["--mail", f"maildir:{self.folder}/mail/%u"]
         )
@@ -130,9 +130,10 @@ class ProcessTests(_TapTestCase):
         self.assertEqual(list(told["files"]), [key])
         self.assertEqual(
             {name: len(value) for name, value in told["keys"].items()},
-            {"users": 64, "tried": 64},
+            {"users": 64, "tried": 64, "counts": 64},
         )
-        again = json.loads(workers._configuration(workers._ports))
+        self.assertEqual(told["number"], 2)
+        again = json.loads(workers._configuration(2, workers._ports))
         self.assertEqual(told, again)
 
     def test_supervisorLooksFirst(self):
