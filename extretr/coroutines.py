@@ -6,10 +6,10 @@ short session that is a tenth of all.
 """
 
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 
 
 def started(coroutine: "Coroutine[Any, Any, Any]") -> "Deferred[Any]":
@@ -45,3 +45,18 @@ def go_on(
                 waits_for = coroutine.send(found)
         except StopIteration as end:
             return end.value
+
+
+async def awaited(function: Callable[..., Any], *arguments: Any) -> Any:
+    """
+    Give what a function gives, waited for where it is a Deferred.
+
+    It is ``await maybeDeferred(function, *arguments)``, without a Deferred where there
+    is nothing to wait for.
+    """
+    result = function(*arguments)
+    if isinstance(result, Deferred):
+        return await result
+    if isinstance(result, types.CoroutineType):
+        return await maybeDeferred(lambda: result)
+    return result

@@ -5,7 +5,7 @@
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from extretr.coroutines import started
+from extretr.coroutines import awaited, started
 
 
 class StartedTests(SynchronousTestCase):
@@ -85,3 +85,45 @@ class StartedTests(SynchronousTestCase):
         self.assertEqual(cancelled, [second])
         self.failureResultOf(result, CancelledError)
         self.assertEqual(self.done, [1])
+
+
+class AwaitedTests(SynchronousTestCase):
+    """
+    What a function gives is waited for, if need be.
+    """
+
+    def test_plain(self):
+        """
+        A result is given as it is, what is raised is raised.
+        """
+        self.assertEqual(self.successResultOf(started(awaited(divmod, 7, 2))), (3, 1))
+        self.failureResultOf(started(awaited(divmod, 7, 0)), ZeroDivisionError)
+
+    def test_deferred(self):
+        """
+        A Deferred is waited for, and cancelled with who waits.
+        """
+        waiting = Deferred()
+        result = started(awaited(lambda: waiting))
+        self.assertNoResult(result)
+        waiting.callback(1)
+        self.assertEqual(self.successResultOf(result), 1)
+        self.failureResultOf(started(awaited(fail, KeyError())), KeyError)
+        result = started(awaited(Deferred))
+        result.cancel()
+        self.failureResultOf(result, CancelledError)
+
+    def test_coroutine(self):
+        """
+        A coroutine is run.
+        """
+
+        async def later(deferred):
+            return await deferred
+
+        self.assertEqual(self.successResultOf(started(awaited(later, succeed(1)))), 1)
+        waiting = Deferred()
+        result = started(awaited(later, waiting))
+        self.assertNoResult(result)
+        waiting.callback(2)
+        self.assertEqual(self.successResultOf(result), 2)

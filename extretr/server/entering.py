@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.portal import IRealm
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from extretr.coroutines import started
+from extretr.coroutines import awaited, started
 from extretr.errors import LoginTooSoon, TooManyLogins
 from extretr.interfaces import IBrakes
 from extretr.server.meter import Meter
@@ -118,10 +118,9 @@ class BrakedRealm:
             self._meter.refused(limit)
             raise LoginTooSoon if limit == "login delay" else TooManyLogins
         try:
-            asked: Deferred[Any] = maybeDeferred(
+            interface, avatar, logout = await awaited(
                 self._original.requestAvatar, user, mind, *interfaces
             )
-            interface, avatar, logout = await asked
         except BaseException:
             tell(brakes.leave, user)
             raise

@@ -7,13 +7,13 @@ from typing import Any
 
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
 from twisted.mail import mail, protocols
 from twisted.mail.interfaces import IMailboxPOP3
 from zope.interface import implementer
 
-from extretr.coroutines import started
+from extretr.coroutines import awaited, started
 from extretr.errors import UnsafeUser
 from extretr.interfaces import IMaildrop, IStore
 from extretr.server.protocol import ExtendedPOP3, ExtendedVirtualPOP3
@@ -137,7 +137,7 @@ class MaildropRealm:
 
     async def _open(self, user: Any, session: Any) -> tuple[Any, IMaildrop, Any]:
         try:
-            maildrop = await maybeDeferred(self._store.openMaildrop, user, session)
+            maildrop = await awaited(self._store.openMaildrop, user, session)
         except UnsafeUser:
             raise UnauthorizedLogin from None
         return IMailboxPOP3, maildrop, maildrop.close

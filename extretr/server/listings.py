@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 
+from extretr.coroutines import awaited
 from extretr.errors import BadSyntax, NoSuchMessage
 from extretr.interfaces import IListableMailbox
 from extretr.server.short import ShortMixin
@@ -84,7 +85,7 @@ class ListingMixin(ShortMixin):
     async def _stat(self) -> None:
         mailbox = self.mbox
         if IListableMailbox.providedBy(mailbox):
-            await maybeDeferred(mailbox.measureAll)
+            await awaited(mailbox.measureAll)
             count = mailbox.countMessages() - len(mailbox.hidden())
             octets = mailbox.total()
         else:
@@ -103,7 +104,7 @@ class ListingMixin(ShortMixin):
     async def _listAll(self) -> None:
         mailbox = self.mbox
         if IListableMailbox.providedBy(mailbox):
-            await maybeDeferred(mailbox.measureAll)
+            await awaited(mailbox.measureAll)
             count = mailbox.countMessages() - len(mailbox.hidden())
             await self._sendListing(success(b"%d" % count), SIZE_LINE, mailbox.sizes)
             return
@@ -114,7 +115,7 @@ class ListingMixin(ShortMixin):
     async def _listOne(self, number: bytes) -> None:
         try:
             index = parse_index(number)
-            size = await maybeDeferred(self.mbox.listMessages, index)
+            size = await awaited(self.mbox.listMessages, index)
         except (BadSyntax, NoSuchMessage, ValueError, IndexError):
             self.failResponse(b"Invalid message-number: " + printable(number))
             return
@@ -126,7 +127,7 @@ class ListingMixin(ShortMixin):
         """
         Give index and size of each message that is not marked as deleted.
         """
-        sizes = await maybeDeferred(self.mbox.listMessages)
+        sizes = await awaited(self.mbox.listMessages)
         return [
             (index, size)
             for index, size in enumerate(sizes)
@@ -152,7 +153,7 @@ class ListingMixin(ShortMixin):
             await self._sendListing(success(), UNIQUE_ID_LINE, unique_ids)
             return
         lines = []
-        for index in range(await maybeDeferred(self.mbox.countMessages)):
+        for index in range(await awaited(self.mbox.countMessages)):
             if index % LINES_A_TURN == LINES_A_TURN - 1:
                 await self._turn()
             if not self.mbox.isDeleted(index):
@@ -165,7 +166,7 @@ class ListingMixin(ShortMixin):
     async def _uidlOne(self, number: bytes) -> None:
         try:
             index = parse_index(number)
-            unique_id = await maybeDeferred(self.mbox.getUidl, index)
+            unique_id = await awaited(self.mbox.getUidl, index)
             deleted = self.mbox.isDeleted(index)
         except (BadSyntax, NoSuchMessage, ValueError, IndexError):
             self.failResponse(BAD_NUMBER)

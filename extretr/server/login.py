@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.error import LoginFailed
-from twisted.internet.defer import maybeDeferred
 from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
+from extretr.coroutines import awaited
 from extretr.errors import Misconfigured, ServerStops
 from extretr.server.peers import is_local
 from extretr.server.stls import StartTLSMixin
@@ -110,7 +110,7 @@ class LoginMixin(StartTLSMixin):
         """
         Give what *authenticate* gives of a user, or raise what it raises.
         """
-        return await maybeDeferred(authenticate)
+        return await awaited(authenticate)
 
     def _logInAt(self, portal: Any, credentials: Any) -> Any:
         """

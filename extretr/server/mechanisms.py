@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.mail.pop3 import POP3Error
 
+from extretr.coroutines import awaited
 from extretr.errors import BadExchange, Refusal
 from extretr.sasl.errors import NotAuthorized
 from extretr.sasl.scram import ScramServer
@@ -73,7 +74,7 @@ async def _bearer(talk: Conversation) -> None:
 
     async def check() -> Any:
         try:
-            return await maybeDeferred(talk.check, credentials)
+            return await awaited(talk.check, credentials)
         except (LoginFailed, POP3Error) as refused:
             # The client has to answer before it may be refused, whatever it says
             # (RFC 7628, section 3.2.3).  Nor does hanging up undo the refusal.

@@ -10,10 +10,11 @@ from typing import Any
 
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.mail import pop3, protocols
 from twisted.python.failure import Failure
 
+from extretr.coroutines import awaited
 from extretr.errors import BadSyntax, NoSuchMessage
 from extretr.interfaces import ISeekableMessage
 from extretr.server.listings import BAD_NUMBER, ListingMixin
@@ -132,7 +133,7 @@ class ExtendedRETRMixin(ListingMixin):
     async def _top(self, number: bytes, counter: LineCounter) -> None:
         try:
             index = parse_index(number)
-            message = await maybeDeferred(self.mbox.openMessage, index)
+            message = await awaited(self.mbox.openMessage, index)
         except (BadSyntax, NoSuchMessage):
             self.failResponse(BAD_NUMBER)
             return
@@ -157,7 +158,7 @@ class ExtendedRETRMixin(ListingMixin):
         try:
             if self.mbox.isDeleted(index):
                 raise NoSuchMessage
-            await maybeDeferred(self.mbox.deleteMessage, index)
+            await awaited(self.mbox.deleteMessage, index)
         except (ValueError, IndexError):
             raise NoSuchMessage from None
         self.successResponse()
@@ -169,7 +170,7 @@ class ExtendedRETRMixin(ListingMixin):
         return self._run(self._reset())
 
     async def _reset(self) -> None:
-        await maybeDeferred(self.mbox.undeleteMessages)
+        await awaited(self.mbox.undeleteMessages)
         self._highest = 0
         self.successResponse()
 
@@ -191,7 +192,7 @@ class ExtendedRETRMixin(ListingMixin):
         self._updating = True
         try:
             if self.mbox is not None:
-                await maybeDeferred(self.mbox.sync)
+                await awaited(self.mbox.sync)
         except Exception:
             self._replyTo(Failure())
             self._finish("QUIT, but deletions failed")

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.mail import pop3
 from twisted.python.failure import Failure
 
-from extretr.coroutines import go_on
+from extretr.coroutines import awaited, go_on
 from extretr.errors import Refusal
 from extretr.interfaces import ISeekableMailbox
 from extretr.mailbox import SeekableMailbox
@@ -86,7 +86,7 @@ class SessionMixin(MeteredMixin):
         """
         Let others have their turn of the reactor.
         """
-        await maybeDeferred(self.schedule, iter((None,)))
+        await awaited(self.schedule, iter((None,)))
 
     # Connection
 
