@@ -73,7 +73,10 @@ class Penalties:
             tried: stands for user and password, and never is them.
             now: the time in seconds.
         """
-        found = self._addresses.setdefault(address, _Failures())
+        found = self._addresses.get(address)
+        if found is None or now - found.last >= FORGIVEN_AFTER:
+            # Workers do not ask about an address that is forgiven.
+            found = self._addresses[address] = _Failures()
         self._addresses.move_to_end(address)
         found.last = now
         found.made[tried] = user

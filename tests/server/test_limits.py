@@ -206,6 +206,19 @@ class PenaltyTests(SynchronousTestCase):
         self.assertEqual(found.delay("a", 100 + FORGIVEN_AFTER), 0.0)
         self.assertEqual(len(found), 0)
 
+    def test_failsAgain(self):
+        """
+        One that is forgiven begins anew, also where nobody has asked in between.
+        """
+        found = Penalties()
+        for guess in (b"1", b"2", b"3"):
+            found.failed("a", b"alice", guess, 100)
+        again = 100 + FORGIVEN_AFTER
+        found.failed("a", b"alice", b"4", again)
+        self.assertEqual(found.delay("a", again), DELAYS[0])
+        found.failed("a", b"alice", b"5", again + FORGIVEN_AFTER - 1)
+        self.assertEqual(found.delay("a", again + FORGIVEN_AFTER), DELAYS[1])
+
     def test_noDelays(self):
         """
         Without delays nobody waits.

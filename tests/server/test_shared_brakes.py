@@ -2,6 +2,7 @@
 `extretr.server.shared_brakes` and `extretr.server.worker_link`: what workers share.
 """
 
+import dataclasses
 import os
 from collections import Counter
 
@@ -211,6 +212,20 @@ class BrakesTests(LinkedTestCase):
         self.ask(self.second, "end", "192.0.2.7")
         self.clock.advance(3)
         self.assertEqual(self.second.brakes.begin("192.0.2.7"), 0)
+
+    def test_forgivenAndFails(self):
+        """
+        So its next failure is the first one again.
+        """
+        limits = dataclasses.replace(self.limits, delays=(5.0, 50.0))
+        cluster = Cluster(2, limits, self.clock)
+        self.addCleanup(cluster.close)
+        for worker, tried in zip(cluster.workers, (b"1", b"2"), strict=True):
+            self.clock.advance(FORGIVEN_AFTER + 2)
+            self.assertEqual(self.ask(worker, "begin", "192.0.2.7"), 0)
+            self.ask(worker, "failed", "192.0.2.7", b"alice", tried)
+            self.ask(worker, "end", "192.0.2.7")
+        self.assertEqual(self.ask(worker, "begin", "192.0.2.7"), 5)
 
     def test_succeeded(self):
         """
