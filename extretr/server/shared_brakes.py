@@ -20,7 +20,8 @@ from extretr.server.limits import Limits, Remembered
 from extretr.server.penalties import FORGIVEN_AFTER
 from extretr.server.shared_counts import SharedCounts
 
-#: Sessions that there is room for, where more may be: some 30 MiB, when all was used.
+#: Sessions that there is room for, where more may be: some 20 MiB, and 5 more for each
+#: worker, when all was used.
 MOST_SESSIONS = 50_000
 
 #: The key of all connections.
