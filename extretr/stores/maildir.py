@@ -130,6 +130,12 @@ class MaildirMaildrop(Maildrop):
         blocks = self._entries.blocks
         return iter(()) if self._index.is_saved(blocks) else self._index.saving(blocks)
 
+    def _measuredAll(self, result: Callable[[], Any]) -> Any:
+        if len(self._entries.blocks) > BLOCKS_A_STEP:
+            # What is measured already may have to be saved.
+            return self._measured(self._entries.unmeasured(), result)
+        return super()._measuredAll(result)
+
     def _measuring(self, indexes: Iterable[int]) -> Iterator[None]:
         yield from super()._measuring(indexes)
         if len(self._index.unsaved(self._entries.blocks)) > BLOCKS_A_STEP:

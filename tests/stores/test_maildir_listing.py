@@ -641,6 +641,25 @@ class StepTests(ListingTestCase):
         maildrop.close()
         self.assertEqual(index.stat().st_mtime_ns, before)
 
+    def test_savedMeasured(self):
+        """
+        So is what has changed otherwise, where all were measured before.
+        """
+        self.patch(maildir_listing, "CAPACITY", 2)
+        maildrop = self.open()
+        self.successResultOf(maildrop.listMessages())
+        maildrop.close()
+        for path in self.paths():
+            name = os.path.basename(path) + b":2,S"
+            os.rename(path, os.path.join(self.maildir, b"cur", name))
+        self.tick()
+        maildrop = self.open()
+        blocks = maildrop._entries.blocks
+        self.assertNotIn(0, [kind for block in blocks for kind in block.kinds()])
+        self.assertIn(None, [block.saved for block in blocks])
+        self.successResultOf(maildrop.measureAll())
+        self.assertNotIn(None, [block.saved for block in blocks])
+
 
 class _Entries:
     """
