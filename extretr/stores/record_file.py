@@ -214,6 +214,7 @@ def _overwrite(path: bytes, octets: bytes) -> None:
     status = os.fstat(descriptor)
     if (
         not stat.S_ISREG(status.st_mode)
+        or status.st_uid != os.geteuid()
         or status.st_nlink > 1
         or status.st_size > RECORD_LIMIT
     ):

@@ -140,6 +140,18 @@ class RecordFileTests(LockTestCase):
         held = self.held()
         self.assertEqual(self.file.read().token, held.token)
 
+    def test_anothers(self):
+        """
+        Nor is a file of another user's taken for the record, though it may be written
+        to: its owner may do so too, and hold it open.
+        """
+        self.layFree()
+        number = os.stat(self.path + b".free").st_ino
+        self.patch(record_file.os, "geteuid", lambda: os.getuid() + 1)
+        held = self.held()
+        self.assertEqual(self.file.read().token, held.token)
+        self.assertNotEqual(os.stat(self.path).st_ino, number)
+
     def contents(self, name=b""):
         with open(self.path + name, "rb") as file:
             return file.read()
