@@ -285,6 +285,7 @@ class BlockTests(SynchronousTestCase):
             change(index)
             index.keep(lambda: 1)
             self.assertIsNone(Index(self.path).recall())
+        Index(self.path).keep(self.fail)
         os.unlink(self.path)
         self.saved(3)
         Index(self.path).keep(self.fail)

@@ -88,6 +88,17 @@ class RecalledTests(RecalledTestCase):
         self.assertEqual(maildrop.total(), 54)
         maildrop.close()
 
+    def test_resting(self):
+        """
+        What is noted of a Maildir takes little memory while nobody asks for it.
+        """
+        for _ in range(4):
+            maildrop = self.open()
+            self.assertEqual(len(maildrop._index._notes), 0)
+            self.assertIsNone(maildrop._index._kept)
+            self.listed(maildrop)
+            maildrop.close()
+
     def test_empty(self):
         """
         So it is with a maildrop without a message, and with one without a folder.
