@@ -15,7 +15,7 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from types import TracebackType
 
 from extretr.stores.holder import Record
@@ -105,22 +105,7 @@ class RecordFile:
 
         Where it gives False, whoever goes on to `guard` and `read` finds out why.
         """
-        path = self._path
-        try:
-            guard = _flock(path + b".guard")
-            if guard is None:
-                return False
-            try:
-                os.lstat(path)
-            except FileNotFoundError:
-                _overwrite(path + b".free", octets)
-                os.rename(path + b".free", path)
-                return True
-            finally:
-                os.close(guard)
-        except OSError:
-            pass
-        return False
+        return self._onTheSpot(_put, octets)
 
     def take_away(self, octets: bytes) -> bool:
         """
@@ -128,20 +113,19 @@ class RecordFile:
 
         Where it gives False, whoever goes on to `guard` and `read` finds out why.
         """
-        path = self._path
+        return self._onTheSpot(_take_away, octets)
+
+    def _onTheSpot(self, act: Callable[[bytes, bytes], bool], octets: bytes) -> bool:
         try:
-            guard = _flock(path + b".guard")
+            guard = _flock(self._path + b".guard")
             if guard is None:
                 return False
             try:
-                if _is_still(path, octets):
-                    os.rename(path, path + b".free")
-                    return True
+                return act(self._path, octets)
             finally:
                 os.close(guard)
         except OSError:
-            pass
-        return False
+            return False
 
     def signature(self) -> Hashable:
         """
@@ -201,6 +185,23 @@ class RecordFile:
         except OSError:
             # Whatever lies there: the record must not stay.
             os.unlink(self._path)
+
+
+def _put(path: bytes, octets: bytes) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        _overwrite(path + b".free", octets)
+        os.rename(path + b".free", path)
+        return True
+    return False
+
+
+def _take_away(path: bytes, octets: bytes) -> bool:
+    if not _is_still(path, octets):
+        return False
+    os.rename(path, path + b".free")
+    return True
 
 
 def _overwrite(path: bytes, octets: bytes) -> None:
